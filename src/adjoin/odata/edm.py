@@ -1,0 +1,178 @@
+"""The entity data model as frozen data: types, properties, navigation, and the container that holds them.
+
+`model.py` writes one such value; metadata, OpenAPI, body reader, query binder, answers and columns are read from it.
+Names are looked up without regard to case, as Graph does, and given back as declared. Each type is one object, told
+from others by identity, so that what is derived from it can be kept beside it at no cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import cached_property
+
+
+class Primitive(Enum):
+    """The primitive types that the model uses; the value is the name in CSDL."""
+
+    STRING = "Edm.String"
+    GUID = "Edm.Guid"
+    BOOLEAN = "Edm.Boolean"
+    INT32 = "Edm.Int32"
+    INT64 = "Edm.Int64"
+    DATE_TIME_OFFSET = "Edm.DateTimeOffset"
+
+
+@dataclass(frozen=True, eq=False)
+class EnumType:
+    """An enumeration. Members keep their declared order; on the wire they go by name."""
+
+    name: str
+    namespace: str
+    members: Mapping[str, int]
+    description: str = ""
+
+    @property
+    def qualified(self) -> str:
+        return f"{self.namespace}.{self.name}"
+
+    @cached_property
+    def by_value(self) -> Mapping[int, str]:
+        return {value: name for name, value in self.members.items()}
+
+    @cached_property
+    def _folded(self) -> Mapping[str, str]:
+        return {name.lower(): name for name in self.members}
+
+    def member(self, name: str) -> str | None:
+        """The declared spelling of a member's name, or None."""
+        return self._folded.get(name.lower())
+
+
+@dataclass(frozen=True, eq=False)
+class Property:
+    """A structural property.
+
+    `guid` narrows an Edm.String to GUIDs in one spelling; `max_length` counts characters and is this service's
+    bound, not part of the published CSDL. `generated` values are made by the service when a create leaves them out,
+    and never change.
+    """
+
+    name: str
+    type: Primitive | EnumType
+    nullable: bool = True
+    description: str = ""
+    guid: bool = False
+    generated: bool = False
+    max_length: int | None = None
+
+    @property
+    def type_name(self) -> str:
+        return self.type.qualified if isinstance(self.type, EnumType) else self.type.value
+
+
+@dataclass(frozen=True, eq=False)
+class Navigation:
+    """A contained, collection-valued navigation property, and the permissions that open it.
+
+    `read` and `write` name the permissions of which a caller needs one, least privileged first.
+    """
+
+    name: str
+    target: EntityType
+    description: str = ""
+    read: tuple[str, ...] = ()
+    write: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class EntityType:
+    """An entity type. Its properties are its base's, then its own; the key is one property."""
+
+    name: str
+    namespace: str
+    own_properties: tuple[Property, ...] = ()
+    own_navigations: tuple[Navigation, ...] = ()
+    base: EntityType | None = None
+    own_key: str | None = None
+    abstract: bool = False
+    description: str = ""
+
+    @property
+    def qualified(self) -> str:
+        return f"{self.namespace}.{self.name}"
+
+    @cached_property
+    def properties(self) -> tuple[Property, ...]:
+        return (*(self.base.properties if self.base else ()), *self.own_properties)
+
+    @cached_property
+    def navigations(self) -> tuple[Navigation, ...]:
+        return (*(self.base.navigations if self.base else ()), *self.own_navigations)
+
+    @cached_property
+    def key(self) -> Property:
+        name = self.own_key
+        if name is None:
+            if self.base is None:
+                raise LookupError(f"{self.qualified} declares no key")
+            return self.base.key
+        return next(each for each in self.properties if each.name == name)
+
+    @cached_property
+    def _properties_by_folded_name(self) -> Mapping[str, Property]:
+        return {each.name.lower(): each for each in self.properties}
+
+    def find_property(self, name: str) -> Property | None:
+        return self._properties_by_folded_name.get(name.lower())
+
+    def find_navigation(self, name: str) -> Navigation | None:
+        folded = name.lower()
+        return next((each for each in self.navigations if each.name.lower() == folded), None)
+
+    def ancestry(self) -> Iterator[EntityType]:
+        """This type, its base, and so on upwards."""
+        this: EntityType | None = self
+        while this is not None:
+            yield this
+            this = this.base
+
+
+@dataclass(frozen=True, eq=False)
+class Singleton:
+    """A named single entity at the service root, read-only here. `read` is as in Navigation."""
+
+    name: str
+    type: EntityType
+    read: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """One version of the service: its namespace, its types and what stands at its root."""
+
+    namespace: str
+    alias: str
+    container: str
+    enums: tuple[EnumType, ...]
+    entities: tuple[EntityType, ...]
+    singletons: tuple[Singleton, ...]
+    _by_name: Mapping[str, EnumType | EntityType] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        types: tuple[EnumType | EntityType, ...] = (*self.enums, *self.entities)
+        names = {each.qualified.lower(): each for each in types}
+        object.__setattr__(self, "_by_name", names)
+
+    def find_type(self, qualified: str) -> EnumType | EntityType | None:
+        """A type by its qualified name, with the namespace or its alias."""
+        folded = qualified.lower()
+        alias = self.alias.lower() + "."
+        if folded.startswith(alias):
+            folded = f"{self.namespace.lower()}.{folded[len(alias) :]}"
+        return self._by_name.get(folded)
+
+    def find_singleton(self, name: str) -> Singleton | None:
+        folded = name.lower()
+        return next((each for each in self.singletons if each.name.lower() == folded), None)

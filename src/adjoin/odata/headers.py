@@ -1,0 +1,153 @@
+"""The request headers that OData gives a meaning: Accept, Prefer, OData-Version, OData-MaxVersion, Content-Type.
+
+Everything that official clients send is understood; what asks for something that is not served is refused, never
+ignored (odata.md M4.5). Names of headers and preferences count without regard to case and with or without `odata.`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from adjoin.odata.errors import NotAcceptable, UnsupportedMediaType, UnsupportedVersion
+
+
+class Detail(Enum):
+    """How much control information an answer carries (odata.metadata)."""
+
+    NONE = "none"
+    MINIMAL = "minimal"
+    FULL = "full"
+
+
+class Return(Enum):
+    """What a caller prefers to get back after a change."""
+
+    MINIMAL = "minimal"
+    REPRESENTATION = "representation"
+
+
+@dataclass(frozen=True, slots=True)
+class Preferences:
+    """What Prefer asked for, as far as it is known here."""
+
+    answer: Return | None = None
+    max_page_size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MediaRange:
+    """One entry of Accept."""
+
+    type: str
+    parameters: tuple[tuple[str, str], ...]
+    quality: float
+
+
+_QUALITY: Final = re.compile(r"[01](?:\.\d{0,3})?")
+_JSON_CHARSETS: Final = ("utf-8", "utf8", "us-ascii")
+_MAX_RANGES: Final = 32
+
+
+def media_ranges(accept: str) -> list[MediaRange]:
+    """The entries of an Accept header, best first; those of quality 0, and malformed ones, are left out."""
+    ranges = []
+    for entry in accept.split(",")[:_MAX_RANGES]:
+        media_type, *parameters = (part.strip() for part in entry.split(";"))
+        named = tuple((name.strip().lower(), value.strip().strip('"')) for name, _, value in _pairs(parameters))
+        quality = next((value for name, value in named if name == "q"), "1")
+        weight = float(quality) if _QUALITY.fullmatch(quality) else 1.0
+        if media_type and weight > 0:
+            ranges.append(MediaRange(media_type.lower(), tuple(p for p in named if p[0] != "q"), weight))
+    return sorted(ranges, key=lambda each: -each.quality)
+
+
+def _pairs(parameters: list[str]) -> Iterator[tuple[str, str, str]]:
+    return (part.partition("=") for part in parameters if part)
+
+
+def json_detail(accept: str | None, format_option: str | None = None) -> Detail:
+    """The detail asked of a JSON answer by `$format`, which wins, or by Accept. Raises NotAcceptable.
+
+    `text/plain` is let through too: SDKs send it where Graph answers JSON errors all the same (clients.md item 10).
+    """
+    asked = _format_as_accept(format_option) if format_option is not None else accept
+    if not asked:
+        return Detail.MINIMAL
+    for each in media_ranges(asked):
+        if each.type in ("application/json", "application/*", "*/*", "text/plain", "text/json", "text/*"):
+            return _detail(each)
+    raise NotAcceptable("This resource is served as application/json.")
+
+
+def _format_as_accept(text: str) -> str:
+    short = {"json": "application/json", "xml": "application/xml"}
+    name, _, rest = text.partition(";")
+    return f"{short.get(name.strip().lower(), name)};{rest}" if rest else short.get(name.strip().lower(), name)
+
+
+def _detail(media: MediaRange) -> Detail:
+    asked = next((value.lower() for name, value in media.parameters if name in ("odata.metadata", "metadata")), None)
+    if asked is None:
+        return Detail.MINIMAL
+    try:
+        return Detail(asked)
+    except ValueError:
+        raise NotAcceptable("odata.metadata is one of none, minimal and full.") from None
+
+
+def prefers_csdl_json(accept: str | None, format_option: str | None = None) -> bool:
+    """Whether `$metadata` is wanted as CSDL JSON; XML is for callers without an opinion. Raises NotAcceptable."""
+    asked = _format_as_accept(format_option) if format_option is not None else accept
+    for each in media_ranges(asked or "*/*"):
+        if each.type in ("application/xml", "text/xml", "application/*", "text/*", "*/*", "text/plain"):
+            return False
+        if each.type == "application/json":
+            return True
+    raise NotAcceptable("The metadata is served as application/xml and application/json.")
+
+
+def accepts_text(accept: str | None) -> bool:
+    """Whether a plain value may be answered as text. Everything clients send for `$count` and `$value` passes."""
+    known = ("text/plain", "text/*", "*/*", "application/json", "application/*", "application/octet-stream")
+    return not accept or any(each.type in known for each in media_ranges(accept))
+
+
+def preferences(prefer: str | None) -> Preferences:
+    """What Prefer asks for. Unknown preferences are ignored, as RFC 7240 section 2 has it."""
+    answer: Return | None = None
+    size: int | None = None
+    for entry in (prefer or "").split(","):
+        name, _, value = entry.partition(";")[0].partition("=")
+        name, value = name.strip().lower().removeprefix("odata."), value.strip().strip('"')
+        if name == "return" and answer is None and value.lower() in ("minimal", "representation"):
+            answer = Return(value.lower())
+        elif name == "maxpagesize" and size is None and re.fullmatch(r"\d{1,9}", value) and int(value) > 0:
+            size = int(value)
+    return Preferences(answer, size)
+
+
+def check_versions(version: str | None, max_version: str | None) -> None:
+    """Refuse what cannot be spoken: this service answers OData 4.0 (DESIGN section 4). Raises UnsupportedVersion."""
+    if version is not None and version.strip() not in ("4.0", "4.01"):
+        raise UnsupportedVersion("OData-Version is 4.0 or 4.01 here.")
+    if max_version is not None and not _at_least_4(max_version.strip()):
+        raise UnsupportedVersion("OData-MaxVersion must allow 4.0, the version of the answers.")
+
+
+def _at_least_4(text: str) -> bool:
+    major, dot, minor = text.partition(".")
+    return major.isdecimal() and len(major) < 4 and int(major) >= 4 and (not dot or minor.isdecimal())
+
+
+def check_json_body(content_type: str | None) -> None:
+    """Refuse a write whose body is not declared as JSON in UTF-8. Raises UnsupportedMediaType with Graph's words."""
+    media_type, *parameters = (part.strip().lower() for part in (content_type or "").split(";"))
+    if media_type != "application/json":
+        raise UnsupportedMediaType("Entity only allows writes with a JSON Content-Type header.")
+    for name, _, value in _pairs(parameters):
+        if name == "charset" and value.strip('"') not in _JSON_CHARSETS:
+            raise UnsupportedMediaType("A JSON body is UTF-8 here; send it so, or leave the charset out.")

@@ -1,0 +1,187 @@
+"""From the path of a URL to the resource it names in a model.
+
+Both key forms are read, `/{id}` and `('{id}')`; names match without regard to case and come back as declared;
+empty segments are passed over, since some clients double a slash (clients.md items 3 and 7).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+from adjoin.odata.edm import EntityType, Model, Navigation, Property, Singleton
+from adjoin.odata.errors import Malformed, UnknownSegment
+from adjoin.odata.values import unstorable
+
+MAX_SEGMENTS: Final = 32
+MAX_SEGMENT_LENGTH: Final = 1_024
+
+_KEY_IN_PARENTHESES: Final = re.compile(r"([^()]+)\((.*)\)", re.DOTALL)
+_STRING_LITERAL: Final = re.compile(r"'((?:[^']|'')*)'", re.DOTALL)
+_BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
+
+
+class Kind(Enum):
+    """What a path names; the value is its part of a route template as Graph's messages show it."""
+
+    SERVICE = ""
+    METADATA = "$metadata"
+    BATCH = "$batch"
+    SINGLETON = "singleton"
+    COLLECTION = "navigation"
+    COUNT = "navigation/$count"
+    ENTITY = "navigation/key"
+    PROPERTY = "property"
+    VALUE = "property/$value"
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """What a path names.
+
+    `trail` holds the declared names that lead to it, without keys; `key` is as the caller wrote it, decoded;
+    `declared` is the property at hand.
+    """
+
+    kind: Kind
+    trail: tuple[str, ...] = ()
+    root: Singleton | None = None
+    navigation: Navigation | None = None
+    key: str | None = None
+    declared: Property | None = None
+
+    @property
+    def type(self) -> EntityType:
+        """The entity type at hand; only where the path leads to, or into, entities."""
+        if self.navigation is not None:
+            return self.navigation.target
+        if self.root is not None:
+            return self.root.type
+        raise LookupError(f"{self.kind} has no entity type")
+
+    @property
+    def template(self) -> str:
+        """The route template, as Graph's "no route" message shows it: `~/singleton/navigation/key`."""
+        parts = ["~"]
+        if self.root is not None:
+            parts.append("singleton")
+        if self.navigation is not None:
+            parts.append("navigation/key" if self.key is not None else "navigation")
+        if self.kind in (Kind.PROPERTY, Kind.VALUE):
+            parts.append(self.kind.value)
+        elif self.kind is Kind.COUNT:
+            parts.append("$count")
+        elif self.root is None:
+            parts.append(self.kind.value)
+        return "/".join(parts)
+
+
+def segments(raw_path: str) -> tuple[str, ...]:
+    """The decoded, non-empty segments of a path that is still percent-encoded.
+
+    They are split before they are decoded, so that `%2F` stays inside its segment (URL Conventions section 2).
+    """
+    parts = tuple(part for part in raw_path.split("/") if part)
+    if len(parts) > MAX_SEGMENTS:
+        raise Malformed(f"The path has more than {MAX_SEGMENTS} segments.")
+    return tuple(_decode(part) for part in parts)
+
+
+def _decode(part: str) -> str:
+    if len(part) > MAX_SEGMENT_LENGTH:
+        raise Malformed(f"A path segment is longer than {MAX_SEGMENT_LENGTH} characters.")
+    if _BAD_ESCAPE.search(part):
+        raise Malformed("The path holds a '%' that is not followed by two hexadecimal digits.")
+    try:
+        text = unquote_to_bytes(part).decode("utf-8")
+    except UnicodeDecodeError:
+        raise Malformed("The path is not valid UTF-8.") from None
+    if fault := unstorable(text):
+        raise Malformed(f"The path is not valid: {fault}.")
+    return text
+
+
+def parse(model: Model, parts: tuple[str, ...]) -> Resource:
+    """The resource that these segments (below the version) name. Raises UnknownSegment or Malformed."""
+    if not parts:
+        return Resource(Kind.SERVICE)
+    first, *rest = parts
+    folded = first.lower()
+    if folded in ("$metadata", "$batch"):
+        _end(rest)
+        return Resource(Kind.METADATA if folded == "$metadata" else Kind.BATCH)
+    root = model.find_singleton(first)
+    if root is None:
+        raise UnknownSegment(first)
+    return _below_entity(model, Resource(Kind.SINGLETON, (root.name,), root), rest)
+
+
+def _below_entity(model: Model, at: Resource, rest: list[str]) -> Resource:
+    if not rest:
+        return at
+    segment, *more = rest
+    if _is_cast(model, at.type, segment):
+        return _below_entity(model, at, more)
+    if declared := at.type.find_property(segment):
+        return _below_property(replace(at, kind=Kind.PROPERTY, declared=declared), more)
+    if at.navigation is None:
+        name, key = _split_key(segment)
+        if navigation := at.type.find_navigation(name):
+            trail = (*at.trail, navigation.name)
+            collection = replace(at, kind=Kind.COLLECTION, trail=trail, navigation=navigation)
+            if key is None:
+                return _below_collection(model, collection, more)
+            return _below_entity(model, replace(collection, kind=Kind.ENTITY, key=key), more)
+    raise UnknownSegment(segment)
+
+
+def _below_collection(model: Model, at: Resource, rest: list[str]) -> Resource:
+    if not rest:
+        return at
+    segment, *more = rest
+    if segment.lower() == "$count":
+        _end(more)
+        return replace(at, kind=Kind.COUNT)
+    if _is_cast(model, at.type, segment):
+        return _below_collection(model, at, more)
+    if segment.startswith("$") or "(" in segment:
+        raise UnknownSegment(segment)
+    return _below_entity(model, replace(at, kind=Kind.ENTITY, key=segment), more)
+
+
+def _below_property(at: Resource, rest: list[str]) -> Resource:
+    if not rest:
+        return at
+    segment, *more = rest
+    if segment.lower() != "$value":
+        raise UnknownSegment(segment)
+    _end(more)
+    return replace(at, kind=Kind.VALUE)
+
+
+def _split_key(segment: str) -> tuple[str, str | None]:
+    """A segment's name and, where it has one, its key: `name('it''s')` → `name`, `it's`."""
+    match = _KEY_IN_PARENTHESES.fullmatch(segment)
+    if match is None:
+        return segment, None
+    name, inner = match.groups()
+    if inner.lower().startswith("id="):
+        inner = inner[3:]
+    literal = _STRING_LITERAL.fullmatch(inner)
+    if literal is None:
+        raise Malformed(f"The key in '{segment}' is not a string in single quotes.", len(name) + 1)
+    return name, literal.group(1).replace("''", "'")
+
+
+def _is_cast(model: Model, entity: EntityType, segment: str) -> bool:
+    """Whether a segment casts to the type that is there already (or to one it derives from)."""
+    named = model.find_type(segment) if "." in segment else None
+    return isinstance(named, EntityType) and any(named is each for each in entity.ancestry())
+
+
+def _end(rest: list[str]) -> None:
+    if rest:
+        raise UnknownSegment(rest[0])

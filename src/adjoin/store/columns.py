@@ -1,0 +1,93 @@
+"""Which columns hold which property: derived from the model, for the schema and for every statement alike.
+
+A date-time has two columns: the text that is given back, and its ticks, by which it is compared.
+An enumeration is held by number, so that it orders as OData wants. A row that leaves here holds what goes on the wire.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeAlias
+
+from adjoin.odata.edm import EntityType, EnumType, Primitive, Property
+from adjoin.odata.values import Instant
+
+# What a property holds inside the service, and what it holds in a row: there date-times are already text.
+Value: TypeAlias = str | int | bool | Instant | None
+Wire: TypeAlias = str | int | bool | None
+Row: TypeAlias = tuple[Wire, ...]
+
+
+def snake(name: str) -> str:
+    """A declared name as the database spells it: `lastConnectionDateTime` → `last_connection_date_time`."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+
+
+@dataclass(frozen=True, eq=False)
+class Column:
+    """One column of a property: its name and its kind, `text`, `integer` or `ticks` (64 bits)."""
+
+    name: str
+    kind: str
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """The rows of one entity type under every tenant."""
+
+    name: str
+    type: EntityType
+
+    @cached_property
+    def selected(self) -> str:
+        """The select list of a row, in the order of the type's properties."""
+        return ", ".join(snake(each.name) for each in self.type.properties)
+
+    @cached_property
+    def key(self) -> str:
+        return snake(self.type.key.name)
+
+    @cached_property
+    def columns(self) -> tuple[tuple[Property, Column], ...]:
+        """Every column that a property needs, beside the tenant's and the row's version."""
+        return tuple((each, column) for each in self.type.properties for column in columns(each))
+
+    @cached_property
+    def _enums(self) -> tuple[tuple[int, Mapping[int, str]], ...]:
+        pairs = enumerate(self.type.properties)
+        return tuple((at, each.type.by_value) for at, each in pairs if isinstance(each.type, EnumType))
+
+    def row(self, fetched: Sequence[object]) -> Row:
+        """A row as it goes on the wire, from what `selected` fetched."""
+        values: list[object] = list(fetched)
+        for at, names in self._enums:
+            values[at] = names[values[at]]  # type: ignore[index]
+        return tuple(values)  # type: ignore[arg-type]
+
+
+def columns(declared: Property) -> tuple[Column, ...]:
+    """The columns of one property, the one that a row shows first."""
+    name = snake(declared.name)
+    if isinstance(declared.type, EnumType):
+        return (Column(name, "integer"),)
+    if declared.type is Primitive.DATE_TIME_OFFSET:
+        return (Column(name, "text"), Column(f"{name}_ticks", "ticks"))
+    if declared.type in (Primitive.BOOLEAN, Primitive.INT32):
+        return (Column(name, "integer"),)
+    if declared.type is Primitive.INT64:
+        return (Column(name, "ticks"),)
+    return (Column(name, "text"),)
+
+
+def stored(declared: Property, value: Value) -> tuple[object, ...]:
+    """A value as its columns hold it, one for each of `columns(declared)`."""
+    if isinstance(declared.type, EnumType):
+        return (None if value is None else declared.type.members[str(value)],)
+    if declared.type is Primitive.DATE_TIME_OFFSET:
+        if not isinstance(value, Instant):
+            return (None, None)
+        return (str(value), value.ticks)
+    return (value,)

@@ -1,0 +1,55 @@
+"""Bringing a database to the schema that this version needs, in one transaction, by one process at a time.
+
+Alembic takes half a second to import, so it is asked only when the database says that it is behind.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+from adjoin.store.database import Unusable
+from adjoin.store.sqlite import connect
+
+HEAD: Final = "0001"
+"""The newest migration; a test holds it equal to what Alembic finds."""
+
+_KNOWN: Final = ("0001",)
+
+
+def migrate(path: Path) -> bool:
+    """Bring the SQLite database at `path` up to date, making it if there is none; True if anything was done.
+
+    Raises Unusable for a database of another program, a damaged one, or one written by a newer version.
+    """
+    current = _current(path)
+    if current == HEAD:
+        return False
+    if current is not None and current not in _KNOWN:
+        raise Unusable(f"The database {path} was written by a newer adjoin (its schema is {current}); update adjoin.")
+    try:
+        _upgrade(path)
+    except sqlite3.Error as error:
+        raise Unusable(f"The database {path} could not be brought up to date: {error}.") from error
+    return True
+
+
+def _current(path: Path) -> str | None:
+    connection = connect(path)
+    try:
+        if not connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'alembic_version'").fetchone():
+            return None
+        found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    except sqlite3.DatabaseError as error:
+        raise Unusable(f"The database {path} cannot be read: {error}.") from error
+    finally:
+        connection.close()
+    return str(found[0]) if found else None
+
+
+def _upgrade(path: Path) -> None:
+    # Here, and not above: this import is most of what a start would otherwise wait for.
+    from adjoin.store.upgrade import upgrade  # noqa: PLC0415
+
+    upgrade(path)

@@ -1,0 +1,79 @@
+"""The tables, declared with SQLAlchemy Core for the migrations to be written and checked against.
+
+Columns of entity types come from the model (`columns.py`); only what the service keeps for itself is written out here.
+The running service never imports this module: at run time SQL text goes straight to the driver (performance.md 5).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from sqlalchemy import BigInteger, Column, ForeignKey, Integer, LargeBinary, MetaData, Table, Text, UniqueConstraint
+from sqlalchemy.types import TypeEngine
+
+from adjoin.store import columns
+from adjoin.store.tables import ENTITY_TABLES
+
+METADATA: Final = MetaData()
+
+# SQLite knows one integer, and strict tables insist on its name.
+_TYPES: Final[dict[str, TypeEngine[Any]]] = {
+    "text": Text(),
+    "integer": Integer(),
+    "ticks": BigInteger().with_variant(Integer(), "sqlite"),
+}
+
+TENANTS: Final = Table(
+    "tenants",
+    METADATA,
+    Column("number", Integer, primary_key=True),
+    Column("id", Text, nullable=False, unique=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("licence", Text, nullable=False),
+    Column("created", Text, nullable=False),
+    sqlite_strict=True,
+)
+
+APPLICATIONS: Final = Table(
+    "applications",
+    METADATA,
+    Column("tenant", Integer, ForeignKey("tenants.number", ondelete="CASCADE"), primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("object_id", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("permissions", Text, nullable=False),
+    Column("secret_digest", LargeBinary, nullable=False),
+    Column("created", Text, nullable=False),
+    UniqueConstraint("tenant", "name"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+SETTINGS: Final = Table(
+    "settings",
+    METADATA,
+    Column("name", Text, primary_key=True),
+    Column("value", LargeBinary, nullable=False),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+
+def _declare(table: columns.Table) -> None:
+    key = table.type.key.name
+    Table(
+        table.name,
+        METADATA,
+        Column("tenant", Integer, ForeignKey("tenants.number", ondelete="CASCADE"), primary_key=True),
+        *(
+            Column(column.name, _TYPES[column.kind], primary_key=each.name == key, nullable=each.nullable)
+            for each, column in table.columns
+        ),
+        Column("row_version", _TYPES["ticks"], nullable=False, server_default="1"),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+
+
+for _table in ENTITY_TABLES:
+    _declare(_table)

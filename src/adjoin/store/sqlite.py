@@ -1,0 +1,206 @@
+"""The embedded database: one file in WAL mode, one reading connection on the event loop, one writing thread.
+
+The writer commits in groups: everything that queued while the last commit ran shares the next one, so that an
+`fsync` is paid once for many (performance.md section 4: four times the rows, at full durability).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import queue
+import sqlite3
+import threading
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from adjoin.store.database import Overloaded, Session, Unavailable, Unusable
+
+T = TypeVar("T")
+
+APPLICATION_ID: Final = 0x61646A6E  # "adjn": tells our files from other SQLite files
+_QUEUE_LIMIT: Final = 4_096
+_GROUP_LIMIT: Final = 512
+
+# FULL keeps every acknowledged commit through a power cut; grouping makes it nearly as cheap as NORMAL.
+# The busy timeout covers the commands that write from another process while the server runs.
+_PRAGMAS: Final = (
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",
+    "PRAGMA busy_timeout=10000",
+    "PRAGMA foreign_keys=ON",
+    "PRAGMA trusted_schema=OFF",
+    "PRAGMA temp_store=MEMORY",
+    "PRAGMA wal_autocheckpoint=2000",
+)
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection with this service's settings; makes the file (0600) if there is none. Raises Unusable.
+
+    It may be handed to one other thread, never used by two.
+    """
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        connection = sqlite3.connect(path, isolation_level=None, cached_statements=256, check_same_thread=False)
+    except (OSError, sqlite3.Error) as error:
+        raise Unusable(f"The database {path} cannot be opened: {error}.") from error
+    try:
+        for pragma in _PRAGMAS:
+            connection.execute(pragma)
+        _claim(connection, path)
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        raise Unusable(f"The database {path} cannot be used: {error}.") from error
+    except Unusable:
+        connection.close()
+        raise
+    return connection
+
+
+def _claim(connection: sqlite3.Connection, path: Path) -> None:
+    (owner,) = connection.execute("PRAGMA application_id").fetchone()
+    if owner == APPLICATION_ID:
+        return
+    if owner != 0 or connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone():
+        raise Unusable(f"The database {path} was made by another program; adjoin does not touch it.")
+    connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+
+
+class _Connected:
+    """A session over one sqlite3 connection. Its coroutine never suspends, so the writer can run it to its end."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    async def fetch(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        try:
+            return self._connection.execute(sql, parameters).fetchall()
+        except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
+            raise  # a mistake of this program, not a state of the database
+        except sqlite3.DatabaseError as error:
+            raise Unavailable(f"The database did not answer: {error}.") from error
+
+
+Act = Callable[[Session], Awaitable[Any]]
+_Job = tuple[Act, "asyncio.Future[Any]"]
+_Outcome = tuple["asyncio.Future[Any]", Any, BaseException | None]
+
+
+class SQLite:
+    """An open SQLite database. Make, use and close it on one event loop."""
+
+    def __init__(self, path: Path) -> None:
+        self._read = connect(path)
+        self._reader = _Connected(self._read)
+        self._loop = asyncio.get_running_loop()
+        self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._waiting = 0
+        self._closed = False
+        writing = (connect(path),)
+        self._thread = threading.Thread(target=self._write_until_closed, args=writing, name="writer", daemon=True)
+        self._thread.start()
+
+    @property
+    def reader(self) -> Session:
+        return self._reader
+
+    async def write(self, act: Callable[[Session], Awaitable[T]]) -> T:
+        if self._closed:
+            raise Unavailable("The service is stopping.")
+        if self._waiting >= _QUEUE_LIMIT:
+            raise Overloaded("More writes are waiting than the service takes on.")
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._waiting += 1
+        self._queue.put((act, future))
+        return await future
+
+    async def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self._queue.put(None)
+        await asyncio.to_thread(self._thread.join)
+        self._read.close()
+
+    def _write_until_closed(self, connection: sqlite3.Connection) -> None:
+        session = _Connected(connection)
+        while (jobs := self._next_group()) is not None:
+            outcomes = _commit(connection, session, jobs)
+            self._loop.call_soon_threadsafe(self._settle, outcomes)
+        connection.close()
+
+    def _next_group(self) -> list[_Job] | None:
+        first = self._queue.get()
+        if first is None:
+            return None
+        jobs = [first]
+        while len(jobs) < _GROUP_LIMIT:
+            try:
+                job = self._queue.get_nowait()
+            except queue.Empty:
+                break
+            if job is None:
+                self._queue.put(None)
+                break
+            jobs.append(job)
+        return jobs
+
+    def _settle(self, outcomes: list[_Outcome]) -> None:
+        self._waiting -= len(outcomes)
+        for future, result, error in outcomes:
+            if future.done():
+                continue
+            if error is None:
+                future.set_result(result)
+            else:
+                future.set_exception(error)
+
+
+def _commit(connection: sqlite3.Connection, session: _Connected, jobs: list[_Job]) -> list[_Outcome]:
+    """Run the jobs in one transaction. A job that fails after it changed something sends each to one of its own."""
+    outcomes: list[_Outcome] = []
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        for act, future in jobs:
+            before = connection.total_changes
+            result, error = _attempt(act, session)
+            if error is not None and (connection.total_changes != before or not connection.in_transaction):
+                # Undoing one job alone would take a savepoint around each; this way only a failure pays.
+                _roll_back(connection)
+                return _commit_alone(connection, session, jobs, error)
+            outcomes.append((future, result, error))
+        connection.execute("COMMIT")
+    except sqlite3.Error as error:
+        _roll_back(connection)
+        refusal = Unavailable(f"The database did not take the change: {error}.")
+        return [(future, None, refusal) for _, future in jobs]
+    return outcomes
+
+
+def _commit_alone(
+    connection: sqlite3.Connection, session: _Connected, jobs: list[_Job], error: BaseException
+) -> list[_Outcome]:
+    if len(jobs) == 1:
+        return [(jobs[0][1], None, error)]
+    return [outcome for job in jobs for outcome in _commit(connection, session, [job])]
+
+
+def _attempt(act: Act, session: Session) -> tuple[Any, BaseException | None]:
+    coroutine = act(session)
+    try:
+        coroutine.send(None)  # type: ignore[attr-defined]
+    except StopIteration as done:
+        return done.value, None
+    except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to the caller who waits for this job
+        return None, error
+    coroutine.close()  # type: ignore[attr-defined]
+    return None, RuntimeError("A write awaited something other than its session.")
+
+
+def _roll_back(connection: sqlite3.Connection) -> None:
+    # After a full disk or an I/O error SQLite has rolled back by itself, and says so only when asked again.
+    with contextlib.suppress(sqlite3.Error):
+        connection.execute("ROLLBACK")

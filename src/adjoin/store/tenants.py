@@ -1,0 +1,67 @@
+"""Tenants: who they are and whether their licence is active."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from adjoin.store.database import Session
+
+ACTIVE: Final = "active"
+NO_LICENCE: Final = "none"
+LICENCES: Final = (ACTIVE, NO_LICENCE)
+
+_COLUMNS: Final = "number, id, name, licence, created"
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """A tenant. `number` is its short name inside the database; `id` is the GUID that tokens carry as `tid`."""
+
+    number: int
+    id: str
+    name: str
+    licence: str
+    created: str
+
+    @property
+    def licensed(self) -> bool:
+        return self.licence == ACTIVE
+
+
+async def find(session: Session, tenant_id: str) -> Tenant | None:
+    """The tenant with this GUID, or None."""
+    return _first(await session.fetch(f"SELECT {_COLUMNS} FROM tenants WHERE id = ?1", (tenant_id,)))
+
+
+async def find_by_id_or_name(session: Session, text: str) -> Tenant | None:
+    """The tenant that a person means by its GUID or by its name."""
+    sql = f"SELECT {_COLUMNS} FROM tenants WHERE id = ?1 OR name = ?2"
+    return _first(await session.fetch(sql, (text.lower(), text)))
+
+
+async def every(session: Session) -> list[Tenant]:
+    """All tenants, oldest first."""
+    return [Tenant(*each) for each in await session.fetch(f"SELECT {_COLUMNS} FROM tenants ORDER BY number")]
+
+
+async def add(session: Session, tenant_id: str, name: str, licence: str, created: str) -> Tenant | None:
+    """Add a tenant; None when its name or GUID is taken."""
+    sql = (
+        "INSERT INTO tenants (id, name, licence, created) VALUES (?1, ?2, ?3, ?4) "
+        f"ON CONFLICT DO NOTHING RETURNING {_COLUMNS}"
+    )
+    return _first(await session.fetch(sql, (tenant_id, name, licence, created)))
+
+
+async def set_licence(session: Session, number: int, licence: str) -> None:
+    await session.fetch("UPDATE tenants SET licence = ?2 WHERE number = ?1", (number, licence))
+
+
+async def remove(session: Session, number: int) -> None:
+    """Remove a tenant and, with it, everything that is its own."""
+    await session.fetch("DELETE FROM tenants WHERE number = ?1", (number,))
+
+
+def _first(found: list[tuple[Any, ...]]) -> Tenant | None:
+    return Tenant(*found[0]) if found else None

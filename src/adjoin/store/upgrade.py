@@ -1,0 +1,44 @@
+"""Running the migrations with Alembic. Only `migrate.py` imports this, and only when there is something to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import NullPool, create_engine, event
+from sqlalchemy.engine import Connection, Engine
+
+from adjoin.store.sqlite import connect
+
+MIGRATIONS: Final = Path(__file__).parent / "migrations"
+
+
+def upgrade(path: Path) -> None:
+    """Bring the SQLite database at `path` to the newest schema, in one transaction."""
+    engine = engine_of(path)
+    with engine.begin() as connection:
+        settings = configuration()
+        settings.attributes["connection"] = connection
+        command.upgrade(settings, "head")
+    engine.dispose()
+
+
+def engine_of(path: Path) -> Engine:
+    """An engine over our own connections, for migrating and for comparing schemas."""
+    engine = create_engine("sqlite://", creator=lambda: connect(path), poolclass=NullPool)
+
+    # The lock is taken before the version is read again, so that of two processes the second finds nothing to do.
+    @event.listens_for(engine, "begin")
+    def _(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+def configuration() -> Config:
+    """Alembic's configuration, without a file of its own."""
+    settings = Config()
+    settings.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    return settings
