@@ -51,6 +51,11 @@ class Table:
         return snake(self.type.key.name)
 
     @cached_property
+    def key_at(self) -> int:
+        """Where a row holds its key."""
+        return self.type.properties.index(self.type.key)
+
+    @cached_property
     def columns(self) -> tuple[tuple[Property, Column], ...]:
         """Every column that a property needs, beside the tenant's and the row's version."""
         return tuple((each, column) for each in self.type.properties for column in columns(each))

@@ -20,13 +20,13 @@ async def get(session: Session, table: Table, tenant: int, key: str) -> Row | No
     return table.row(found[0]) if found else None
 
 
-async def page(session: Session, table: Table, tenant: int, after: str | None, limit: int) -> list[Row]:
-    """At most `limit` rows in order of their keys, from the one that follows `after` on."""
+async def page(session: Session, table: Table, tenant: int, after: str | None, limit: int, skip: int = 0) -> list[Row]:
+    """At most `limit` rows in order of their keys, behind `after` and then `skip` more."""
     sql = (
         f"SELECT {table.selected} FROM {table.name} WHERE tenant = ?1 AND {table.key} > ?2 "
-        f"ORDER BY {table.key} LIMIT ?3"
+        f"ORDER BY {table.key} LIMIT ?3 OFFSET ?4"
     )
-    return [table.row(each) for each in await session.fetch(sql, (tenant, after or "", limit))]
+    return [table.row(each) for each in await session.fetch(sql, (tenant, after or "", limit, skip))]
 
 
 async def count(session: Session, table: Table, tenant: int) -> int:

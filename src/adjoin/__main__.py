@@ -1,0 +1,5 @@
+"""`python -m adjoin` is the same as `adjoin`."""
+
+from adjoin.cli.main import main
+
+main()

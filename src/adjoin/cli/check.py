@@ -1,0 +1,83 @@
+"""`adjoin check`: is this installation healthy? Each finding is one line; any fault is exit code 1."""
+
+from __future__ import annotations
+
+import shutil
+import stat
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+import typer
+
+from adjoin.cli.options import Database, DataDir, Json, Settings, load, run
+from adjoin.cli.output import print_json, print_line
+from adjoin.config import Config
+from adjoin.odata.errors import Refusal
+from adjoin.service.installation import Installation
+from adjoin.service.world import World
+from adjoin.store import tenants
+
+_LOW_SPACE: Final = 256 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    what: str
+    healthy: bool
+    says: str
+
+
+def check(json: Json = False, data_dir: DataDir = None, database: Database = None, config: Settings = None) -> None:
+    """Look at the data directory, the database, the keys and the tenants, and say what is wrong."""
+    loaded = load(config, data_dir=data_dir, database=database)
+    findings = _files(loaded)
+    if all(each.healthy for each in findings):
+        try:
+            findings += run(loaded, _inside)
+        except Refusal as refusal:
+            findings.append(Finding("installation", False, refusal.message))
+    healthy = all(each.healthy for each in findings)
+    if json:
+        print_json({"healthy": healthy, "findings": [asdict(each) for each in findings]})
+    else:
+        for each in findings:
+            print_line(f"{'ok   ' if each.healthy else 'FAULT'}  {each.what}: {each.says}")
+    if not healthy:
+        raise typer.Exit(1)
+
+
+def _files(loaded: Config) -> list[Finding]:
+    if not loaded.data_dir.is_dir():
+        says = f"{loaded.data_dir} is not there; `adjoin serve` makes it at the first start"
+        return [Finding("data directory", False, says)]
+    private = [_private(loaded.data_dir, "data directory")]
+    if loaded.database_file.exists():
+        private.append(_private(loaded.database_file, "database file"))
+    else:
+        private.append(Finding("database file", False, f"{loaded.database_file} is not there"))
+    free = shutil.disk_usage(loaded.data_dir).free
+    says = f"{free // (1024 * 1024)} MiB free"
+    return [*private, Finding("disk", free >= _LOW_SPACE, says)]
+
+
+def _private(path: Path, what: str) -> Finding:
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & 0o077:
+        return Finding(what, False, f"{path} can be read by others (mode {mode:04o}); chmod go= {path}")
+    return Finding(what, True, f"{path} is private (mode {mode:04o})")
+
+
+async def _inside(installation: Installation, _: World) -> list[Finding]:
+    reader = installation.database.reader
+    ((verdict,), *_more) = await reader.fetch("PRAGMA quick_check(1)")
+    every = await tenants.every(reader)
+    licensed = sum(each.licensed for each in every)
+    keys = len(installation.ring.verification)
+    return [
+        Finding("database", verdict == "ok", "sound and up to date" if verdict == "ok" else str(verdict)),
+        Finding("signing keys", keys > 0, f"{keys} in use"),
+        Finding("tenants", licensed > 0, f"{len(every)}, {licensed} with an active licence"),
+    ]

@@ -1,0 +1,78 @@
+"""Options that several commands share, and how a command opens the installation that they name."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from adjoin import config
+from adjoin.config import Config
+from adjoin.odata.errors import Refusal
+from adjoin.service.installation import Installation, open_installation, tenant_named
+from adjoin.service.world import World
+from adjoin.store.tenants import Tenant
+
+T = TypeVar("T")
+
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-dir", metavar="DIR", help="Where the service keeps its data. [default: var]", show_default=False
+    ),
+]
+Database = Annotated[
+    str | None,
+    typer.Option("--database", metavar="FILE", help="The database. [default: adjoin.db in the data directory]"),
+]
+Settings = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="Settings file. [default: adjoin.toml, if it is there]"),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+TenantName = Annotated[
+    str | None,
+    typer.Option("--tenant", metavar="TENANT", help="A tenant's GUID or name. [default: the first tenant]"),
+]
+
+
+class NoSuchTenant(Refusal):
+    """A command names a tenant that is not there."""
+
+    def __init__(self, name: str | None) -> None:
+        super().__init__(
+            f"There is no tenant '{name}'; `adjoin tenant list` shows those there are."
+            if name
+            else "There is no tenant yet; add one with `adjoin tenant add NAME`."
+        )
+
+
+def load(settings: Path | None, **flags: Any) -> Config:
+    """The configuration from flags, environment and file."""
+    return config.load(flags, os.environ, settings)
+
+
+def run(loaded: Config, act: Callable[[Installation, World], Awaitable[T]]) -> T:
+    """Open the installation, run `act` on it, close it, and give what `act` gave."""
+
+    async def opened() -> T:
+        world = World()
+        installation = await open_installation(loaded.data_dir, loaded.database_file, loaded.keys_dir, world)
+        try:
+            return await act(installation, world)
+        finally:
+            await installation.database.close()
+
+    return asyncio.run(opened())
+
+
+async def tenant_meant(installation: Installation, name: str | None) -> Tenant:
+    """The tenant that a command means. Raises NoSuchTenant."""
+    found = await tenant_named(installation.database.reader, name)
+    if found is None:
+        raise NoSuchTenant(name)
+    return found

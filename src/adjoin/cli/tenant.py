@@ -1,0 +1,119 @@
+"""`adjoin tenant`: add, list and remove tenants, and set their licence."""
+
+from __future__ import annotations
+
+import uuid
+from enum import Enum
+from typing import Annotated
+
+import typer
+
+from adjoin.cli.options import Database, DataDir, Json, Settings, load, run, tenant_meant
+from adjoin.cli.output import print_json, print_line, print_table
+from adjoin.odata.errors import Refusal
+from adjoin.service.installation import Installation
+from adjoin.service.world import World
+from adjoin.store import tenants
+from adjoin.store.tenants import ACTIVE, NO_LICENCE, Tenant
+
+group = typer.Typer(help="Tenants and their licences.", no_args_is_help=True)
+
+_Meant = Annotated[str, typer.Argument(metavar="TENANT", help="A tenant's GUID or name.")]
+
+
+class Licence(Enum):
+    """What a tenant's licence can be set to."""
+
+    ACTIVE = ACTIVE
+    NONE = NO_LICENCE
+
+
+class TenantTaken(Refusal):
+    """The name or GUID of a new tenant is another's."""
+
+
+def shown(tenant: Tenant) -> dict[str, object]:
+    """A tenant as commands print it."""
+    return {"tenant_id": tenant.id, "name": tenant.name, "licence": tenant.licence, "created": tenant.created}
+
+
+@group.command("add")
+def add(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What people call it; unique.")],
+    tenant_id: Annotated[
+        uuid.UUID | None, typer.Option("--id", metavar="GUID", help="[default: a new one]", show_default=False)
+    ] = None,
+    licence: Annotated[Licence, typer.Option("--licence", help="Its licence.")] = Licence.ACTIVE,
+    json: Json = False,
+    data_dir: DataDir = None,
+    database: Database = None,
+    config: Settings = None,
+) -> None:
+    """Add a tenant and print it."""
+
+    async def act(installation: Installation, world: World) -> Tenant:
+        given, created = str(tenant_id or world.new_request_id()), world.timestamp()
+        added = await installation.database.write(
+            lambda session: tenants.add(session, given, name, licence.value, created)
+        )
+        if added is None:
+            raise TenantTaken(f"There is a tenant with the name '{name}' or the id {given} already.")
+        return added
+
+    _print([run(load(config, data_dir=data_dir, database=database), act)], json, one=True)
+
+
+@group.command("list")
+def list_(json: Json = False, data_dir: DataDir = None, database: Database = None, config: Settings = None) -> None:
+    """Print all tenants."""
+
+    async def act(installation: Installation, _: World) -> list[Tenant]:
+        return await tenants.every(installation.database.reader)
+
+    _print(run(load(config, data_dir=data_dir, database=database), act), json)
+
+
+@group.command("remove")
+def remove(
+    tenant: _Meant,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    data_dir: DataDir = None,
+    database: Database = None,
+    config: Settings = None,
+) -> None:
+    """Remove a tenant with all that is its own: connectors and applications."""
+    if not yes:
+        typer.confirm(f"Remove tenant '{tenant}' with its connectors and applications?", abort=True)
+
+    async def act(installation: Installation, _: World) -> None:
+        meant = await tenant_meant(installation, tenant)
+        await installation.database.write(lambda session: tenants.remove(session, meant.number))
+
+    run(load(config, data_dir=data_dir, database=database), act)
+
+
+@group.command("license")
+def license_(
+    tenant: _Meant,
+    licence: Annotated[Licence, typer.Argument(help="What it is from now on.")],
+    data_dir: DataDir = None,
+    database: Database = None,
+    config: Settings = None,
+) -> None:
+    """Set a tenant's licence; it counts from the next request on."""
+
+    async def act(installation: Installation, _: World) -> Tenant:
+        meant = await tenant_meant(installation, tenant)
+        await installation.database.write(lambda session: tenants.set_licence(session, meant.number, licence.value))
+        return meant
+
+    changed = run(load(config, data_dir=data_dir, database=database), act)
+    print_line(f"{changed.name}: licence {licence.value}")
+
+
+def _print(found: list[Tenant], json: bool, one: bool = False) -> None:
+    values = [shown(each) for each in found]
+    if json:
+        print_json(values[0] if one else values)
+    else:
+        print_table(("tenant_id", "name", "licence", "created"), values)

@@ -1,0 +1,62 @@
+"""`adjoin token`: a bearer token of the built-in issuer."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Annotated, Final
+
+import typer
+
+from adjoin.cli.options import Database, DataDir, Settings, TenantName, load, run, tenant_meant
+from adjoin.cli.output import print_line
+from adjoin.identity import issuer
+from adjoin.identity.caller import Kind
+from adjoin.identity.issuer import Grant
+from adjoin.service.installation import Installation
+from adjoin.service.world import World
+
+_DEFAULT: Final = "DeviceManagementConfiguration.ReadWrite.All"
+# One name for the caller of all such tokens, so that logs tell them from an application's.
+_CLIENT: Final = str(uuid.uuid5(uuid.NAMESPACE_URL, "urn:adjoin:cli"))
+
+
+def token(
+    permission: Annotated[
+        list[str] | None,
+        typer.Option("--permission", "-p", metavar="PERMISSION", help=f"May be repeated. [default: {_DEFAULT}]"),
+    ] = None,
+    delegated: Annotated[bool, typer.Option("--delegated", help="For a person (scp), not a program (roles).")] = False,
+    personal: Annotated[bool, typer.Option("--personal", help="For a personal account, which is refused.")] = False,
+    no_permission: Annotated[bool, typer.Option("--no-permission", help="With no permission at all.")] = False,
+    v2: Annotated[bool, typer.Option("--v2", help="In the v2 form; Graph's own tokens have the v1 form.")] = False,
+    audience: Annotated[
+        str | None, typer.Option("--audience", metavar="AUD", help="Another audience, which may be refused.")
+    ] = None,
+    tenant: TenantName = None,
+    expires_in: Annotated[
+        int, typer.Option("--expires-in", metavar="SECONDS", min=-(10**9), max=10**9, help="Negative: expired already.")
+    ] = 3_600,
+    data_dir: DataDir = None,
+    database: Database = None,
+    config: Settings = None,
+) -> None:
+    """Print a bearer token, and nothing else. Works while the server runs, and before its first start."""
+    permissions = frozenset() if no_permission else frozenset(permission or [_DEFAULT])
+
+    async def act(installation: Installation, world: World) -> str:
+        meant = await tenant_meant(installation, tenant)
+        grant = Grant(
+            tenant_id=meant.id,
+            subject=str(uuid.uuid5(uuid.UUID(meant.id), "person" if delegated or personal else "program")),
+            client_id=_CLIENT,
+            permissions=permissions,
+            kind=Kind.DELEGATED if delegated or personal else Kind.APPLICATION,
+            audience=audience,
+            version="2.0" if v2 else "1.0",
+            expires_in=expires_in,
+            personal=personal,
+            app_display_name="adjoin token",
+        )
+        return issuer.mint(installation.ring.signing, grant, int(world.now()), world.new_request_id())
+
+    print_line(run(load(config, data_dir=data_dir, database=database), act))

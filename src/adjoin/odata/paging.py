@@ -1,0 +1,74 @@
+"""Where a list goes on: the content of a $skiptoken, opaque to clients and signed, and the link that carries it.
+
+A page continues behind the last key it showed, never at an offset: rows that come or go meanwhile neither shift nor
+repeat others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from adjoin.odata.errors import Malformed
+
+_SIGNATURE_BYTES: Final = 16
+_MAX_TOKEN: Final = 2_048
+
+
+class Continuation(msgspec.Struct, frozen=True, array_like=True):
+    """Behind which key a list goes on, how many rows it may still give in all, and how many a page."""
+
+    after: str
+    remaining: int | None
+    page_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class TokenKey:
+    """The installation's secret for signing; each tenant's tokens are signed apart."""
+
+    secret: bytes
+
+    def signature(self, payload: bytes, scope: str) -> bytes:
+        whole = hmac.new(self.secret, scope.encode() + b"\x00" + payload, hashlib.sha256).digest()
+        return whole[:_SIGNATURE_BYTES]
+
+
+_DECODER: Final = msgspec.msgpack.Decoder(Continuation)
+
+
+def write(continuation: Continuation, key: TokenKey, scope: str) -> str:
+    """A $skiptoken. `scope` names the tenant and collection that it is for."""
+    payload = msgspec.msgpack.encode(continuation)
+    return urlsafe_b64encode(key.signature(payload, scope) + payload).decode().rstrip("=")
+
+
+def read(token: str, key: TokenKey, scope: str) -> Continuation:
+    """The content of a $skiptoken that `write` made with the same key and scope. Raises Malformed."""
+    refusal = Malformed("The $skiptoken is not one that this service gave for this list.")
+    if len(token) > _MAX_TOKEN or not token.isascii():
+        raise refusal
+    try:
+        data = urlsafe_b64decode(token + "=" * (-len(token) % 4))
+    except ValueError:
+        raise refusal from None
+    signature, payload = data[:_SIGNATURE_BYTES], data[_SIGNATURE_BYTES:]
+    if not hmac.compare_digest(signature, key.signature(payload, scope)):
+        raise refusal
+    return _DECODER.decode(payload)
+
+
+def next_link(url: str, raw_query: str, token: str) -> str:
+    """The URL of the next page: the same options as the caller wrote them, without $skip, and with the token."""
+    kept = [part for part in raw_query.split("&") if part and _option(part) not in ("skip", "skiptoken")]
+    return f"{url}?{'&'.join([*kept, f'$skiptoken={token}'])}"
+
+
+def _option(part: str) -> str:
+    name = part.partition("=")[0].strip("+").lower().replace("%24", "$").replace("%20", "")
+    return name.removeprefix("$")

@@ -1,0 +1,57 @@
+"""The refusals of the service's rules: a closed list. What status and code each gets is in `web/failures.py`."""
+
+from __future__ import annotations
+
+from adjoin.odata.errors import Refusal
+
+
+class ServiceRefusal(Refusal):
+    """A request that is understood and may not, or cannot, be carried out."""
+
+
+class PersonalAccount(ServiceRefusal):
+    """A personal Microsoft account called (graph-contract 3.2)."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This API is not supported for MSA accounts (no addressUrl for Microsoft.Management.Services,False)."
+        )
+
+
+class UnknownTenant(ServiceRefusal):
+    """A good token of a tenant that is not kept here."""
+
+    def __init__(self) -> None:
+        super().__init__("Access token validation failure. The tenant of the token is not known to this service.")
+
+
+class NotLicensed(ServiceRefusal):
+    """The tenant has no active licence (DESIGN section 4)."""
+
+    def __init__(self) -> None:
+        super().__init__("Request not applicable to target tenant")
+
+
+class NotPermitted(ServiceRefusal):
+    """The token carries none of the permissions that the operation takes; they are named, least first."""
+
+    def __init__(self, accepted: tuple[str, ...]) -> None:
+        super().__init__(
+            "Application is not authorized to perform this operation. "
+            f"Application must have one of the following scopes: {', '.join(accepted)}"
+        )
+        self.accepted = accepted
+
+
+class NotFound(ServiceRefusal):
+    """There is no such entity in the caller's tenant. The words are Intune's, which say no more."""
+
+    def __init__(self) -> None:
+        super().__init__("An error has occurred")
+
+
+class Taken(ServiceRefusal):
+    """An entity with the id that a create asks for is there already."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"An entity with the id '{key}' already exists")

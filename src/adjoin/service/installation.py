@@ -1,0 +1,76 @@
+"""An installation: its data directory, database, signing keys and first tenant, made at the first start.
+
+The server and every command open it the same way, and may do so at the same time.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from adjoin.identity.keys import KeyRing, open_ring
+from adjoin.odata.paging import TokenKey
+from adjoin.service.world import World
+from adjoin.store import settings, tenants
+from adjoin.store.database import Database, Session, Unusable
+from adjoin.store.migrate import migrate
+from adjoin.store.sqlite import SQLite
+from adjoin.store.tenants import ACTIVE, Tenant
+
+FIRST_TENANT: Final = "default"
+_PAGING_KEY: Final = "paging-key"
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """An opened installation. Whoever opened it closes its database."""
+
+    database: Database
+    ring: KeyRing
+    paging_key: TokenKey
+
+
+async def open_installation(data_dir: Path, database_file: Path, keys_dir: Path, world: World) -> Installation:
+    """Open an installation, making what is missing. Raises Unusable or a KeyRefusal."""
+    _make_private(data_dir)
+    _make_private(database_file.parent)
+    migrate(database_file)
+    ring = open_ring(keys_dir)
+    database = SQLite(database_file)
+    try:
+        paging_key = await settings.find(database.reader, _PAGING_KEY)
+        if paging_key is None:
+            paging_key = await _begin(database, world)
+    except BaseException:
+        await database.close()
+        raise
+    return Installation(database, ring, TokenKey(paging_key))
+
+
+async def _begin(database: Database, world: World) -> bytes:
+    """What a first start leaves behind: one licensed tenant, and the secret that signs paging links."""
+    new_id, new_secret, created = world.new_id(), world.random(32), world.timestamp()
+
+    async def act(session: Session) -> bytes:
+        if not await tenants.every(session):
+            await tenants.add(session, new_id, FIRST_TENANT, ACTIVE, created)
+        return await settings.keep_first(session, _PAGING_KEY, new_secret)
+
+    return await database.write(act)
+
+
+async def tenant_named(session: Session, name: str | None) -> Tenant | None:
+    """The tenant that a command means: by GUID or name, or the oldest when it names none."""
+    if name is not None:
+        return await tenants.find_by_id_or_name(session, name)
+    every = await tenants.every(session)
+    return every[0] if every else None
+
+
+def _make_private(folder: Path) -> None:
+    try:
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise Unusable(f"The directory {folder} cannot be made: {error.strerror}.") from error

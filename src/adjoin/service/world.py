@@ -1,0 +1,53 @@
+"""What the service takes from outside itself: the time and random bytes. Tests hand in their own."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from adjoin.odata.values import time_ordered_guid
+
+_BLOCK: Final = 4_096
+
+
+class RandomBlock:
+    """Random bytes from the system, fetched a block at a time: a system call per id would cost more than the id."""
+
+    def __init__(self, source: Callable[[int], bytes] = os.urandom) -> None:
+        self._source = source
+        self._block = b""
+        self._at = 0
+
+    def __call__(self, count: int) -> bytes:
+        if count > _BLOCK:
+            return self._source(count)
+        if self._at + count > len(self._block):
+            self._block, self._at = self._source(_BLOCK), 0
+        self._at += count
+        return self._block[self._at - count : self._at]
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """The clock (Unix seconds) and the source of random bytes."""
+
+    now: Callable[[], float] = time.time
+    random: Callable[[int], bytes] = os.urandom
+
+    def new_id(self) -> str:
+        """A new GUID, greater than those of milliseconds before."""
+        return time_ordered_guid(int(self.now() * 1000), self.random(10))
+
+    def new_request_id(self) -> str:
+        """A new GUID that tells nothing (RFC 9562 version 4)."""
+        number = int.from_bytes(self.random(16)) & ~(0xF << 76 | 0x3 << 62) | 0x4 << 76 | 0x2 << 62
+        text = f"{number:032x}"
+        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+    def timestamp(self) -> str:
+        """The time in UTC to the second, as records carry it."""
+        return datetime.fromtimestamp(int(self.now()), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,216 @@
+"""The ASGI application, and the one place that knows the order of things.
+
+Ids, limits, the route, the handler, and whatever is refused on the way; then the headers of every answer, and the log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final
+
+import structlog
+
+from adjoin.config import Config
+from adjoin.identity import issuer
+from adjoin.identity.clouds import GLOBAL
+from adjoin.identity.tokens import VerifiedTokens
+from adjoin.model import VERSIONS
+from adjoin.odata import path
+from adjoin.odata.errors import Refusal
+from adjoin.service.installation import Installation, open_installation
+from adjoin.service.world import RandomBlock, World
+from adjoin.web import failures, front, login
+from adjoin.web.errors import MethodNotAllowed, Stopping, UnknownVersion
+from adjoin.web.exchange import ClientGone, Request, Response, check_target, echoed, headers_of, origin_of
+from adjoin.web.graph import Graph
+from adjoin.web.login import Login
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+_DIAGNOSTIC: Final = (
+    '{"ServerInfo":{"DataCenter":"adjoin","Slice":"E","Ring":"5","ScaleUnit":"000","RoleInstance":"adjoin"}}'
+)
+_EXPOSED: Final = (
+    "ETag, Location, Preference-Applied, Content-Range, request-id, client-request-id, ReadWriteConsistencyToken, "
+    "SdkVersion, WWW-Authenticate, x-ms-client-gcc-tenant, Retry-After"
+)
+_PREFLIGHT: Final = [
+    ("access-control-allow-methods", "GET, POST, PATCH, PUT, DELETE, OPTIONS"),
+    ("access-control-max-age", "3600"),
+]
+_DRAIN_SECONDS: Final = 20.0
+
+
+class Application:
+    """The service as ASGI sees it. Open it before it answers (a lifespan does), close it after."""
+
+    def __init__(self, config: Config, world: World | None = None) -> None:
+        self._config = config
+        self._world = world or World(random=RandomBlock())
+        self._log = structlog.get_logger("adjoin.web")
+        self._installation: Installation | None = None
+        self._graph: Graph | None = None
+        self._login: Login | None = None
+        self._under_way = 0
+        self._stopping = False
+
+    @property
+    def installation(self) -> Installation:
+        if self._installation is None:
+            raise RuntimeError("the application is not open")
+        return self._installation
+
+    async def open(self) -> None:
+        """Open the installation. Raises what keeps it from opening (Unusable, KeyRefusal)."""
+        config = self._config
+        self._installation = await open_installation(
+            config.data_dir, config.database_file, config.keys_dir, self._world
+        )
+        trust = issuer.trust(self._installation.ring, GLOBAL, config.audiences)
+        self._graph = Graph(self._installation, VerifiedTokens(trust), self._world)
+        self._login = Login(self._installation, self._world)
+
+    async def close(self) -> None:
+        """Refuse what is new, wait for what is under way, and let go of the database."""
+        self._stopping = True
+        deadline = time.monotonic() + _DRAIN_SECONDS
+        while self._under_way and time.monotonic() < deadline:  # noqa: ASYNC110 - once, at the end of its life
+            await asyncio.sleep(0.01)
+        if self._installation is not None:
+            await self._installation.database.close()
+            self._installation = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self._answer(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._live(receive, send)
+        else:
+            raise RuntimeError(f"{scope['type']} is not spoken here")
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            await self.open()
+        except Refusal as refusal:
+            await send({"type": "lifespan.startup.failed", "message": refusal.message})
+            return
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self.close()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = time.perf_counter()
+        self._under_way += 1
+        try:
+            request_id = self._world.new_request_id()
+            raw_path = scope.get("raw_path") or scope["path"].encode()
+            request = Request(
+                method=scope["method"],
+                path=raw_path.decode("latin-1"),
+                query=scope["query_string"].decode("latin-1"),
+                headers={},
+                origin="",
+                receive=receive,
+                id=request_id,
+                client_id=request_id,
+            )
+            response = await self._respond(request, scope)
+            await _send(send, response, self._common_headers(request, scope["scheme"]))
+            if self._config.log_requests:
+                self._log_request(request, response, started)
+        except ClientGone:
+            self._log.debug("client gone")
+        finally:
+            self._under_way -= 1
+
+    async def _respond(self, request: Request, scope: Scope) -> Response:
+        try:
+            self._read_head(request, scope)
+            if self._stopping:
+                raise Stopping
+            return await self._route(request)
+        except Refusal as refusal:
+            return failures.answer(refusal, request, self._world.now())
+        except ClientGone:
+            raise
+        except Exception:  # noqa: BLE001 - the last resort: whatever it is, the caller gets an answer
+            self._log.exception("fault", request_id=request.id, method=request.method, path=request.path)
+            return failures.fault(request, self._world.now())
+
+    def _read_head(self, request: Request, scope: Scope) -> None:
+        check_target(request.path, request.query)
+        request.headers = headers_of(scope["headers"])
+        request.client_id = echoed(request.headers) or request.id
+        config = self._config
+        request.origin = origin_of(request.headers, scope["scheme"], config.public_url, config.behind_proxy)
+
+    async def _route(self, request: Request) -> Response:
+        if request.method == "OPTIONS":
+            return _preflight(request)
+        parts = path.segments(request.path)
+        name = parts[0].lower() if parts else ""
+        if name in VERSIONS and self._graph is not None:
+            return await self._graph.respond(request, name, parts[1:])
+        if login.serves(parts) and self._login is not None:
+            return await self._login.respond(request, parts)
+        if len(parts) < 2 and name in front.PAGES:
+            if request.method not in ("GET", "HEAD"):
+                raise MethodNotAllowed
+            return await front.PAGES[name](request, self.installation)
+        raise UnknownVersion(parts[0][:128] if parts else "")
+
+    def _common_headers(self, request: Request, scheme: str) -> list[tuple[str, str]]:
+        """The headers of every answer (graph-contract 3.4)."""
+        common = [
+            ("request-id", request.id),
+            ("client-request-id", request.client_id),
+            ("x-ms-ags-diagnostic", _DIAGNOSTIC),
+            ("odata-version", "4.0"),
+            ("x-content-type-options", "nosniff"),
+        ]
+        if scheme == "https" or request.origin.startswith("https:"):
+            common.append(("strict-transport-security", "max-age=31536000"))
+        if "origin" in request.headers:
+            common += [("access-control-allow-origin", "*"), ("access-control-expose-headers", _EXPOSED)]
+        return common
+
+    def _log_request(self, request: Request, response: Response, started: float) -> None:
+        self._log.info(
+            "request",
+            method=request.method,
+            path=request.path,
+            status=response.status,
+            ms=round((time.perf_counter() - started) * 1000, 2),
+            request_id=request.id,
+        )
+
+
+def _preflight(request: Request) -> Response:
+    """The answer to a browser that asks before a call from another origin; bearer tokens make any origin safe."""
+    asked = request.headers.get("access-control-request-headers", "authorization, content-type, client-request-id")
+    return Response(204, headers=[*_PREFLIGHT, ("access-control-allow-headers", asked)])
+
+
+async def _send(send: Send, response: Response, common: list[tuple[str, str]]) -> None:
+    pairs = [*common, *response.headers]
+    if response.content_type is not None:
+        pairs.append(("content-type", response.content_type))
+    if response.status != 204:
+        pairs.append(("content-length", str(len(response.body))))
+    if not any(name == "cache-control" for name, _ in response.headers):
+        pairs.append(("cache-control", "no-cache"))
+    headers = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in pairs]
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.body", "body": response.body})
+
+
+def create(config: Config, world: World | None = None) -> Application:
+    """The ASGI application for these settings; `world` replaces clock and randomness, for tests."""
+    return Application(config, world)

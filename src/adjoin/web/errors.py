@@ -1,0 +1,78 @@
+"""The refusals of the HTTP edge: a closed list. What status and code each gets is in `web/failures.py`."""
+
+from __future__ import annotations
+
+from adjoin.odata.errors import Refusal
+
+
+class WebRefusal(Refusal):
+    """A request that is refused for what it is as HTTP."""
+
+
+class BadHost(WebRefusal):
+    """A header that steers the request is missing, doubled or malformed."""
+
+
+class TargetTooLong(WebRefusal):
+    """The path and query are longer than is read here."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"The URL is longer than {limit} characters.")
+
+
+class HeadersTooLarge(WebRefusal):
+    """The headers are larger than is read here."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"The request's headers are larger than {limit} bytes.")
+
+
+class BodyTooLarge(WebRefusal):
+    """The body, as sent or unpacked, is larger than is read here."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"The request body is larger than {limit} bytes.")
+
+
+class BodyTooSlow(WebRefusal):
+    """The body did not arrive in time."""
+
+    def __init__(self) -> None:
+        super().__init__("The request body did not arrive in time.")
+
+
+class UnknownVersion(WebRefusal):
+    """The first segment of the path is no version of the API, nor anything else that is served."""
+
+    def __init__(self, segment: str) -> None:
+        super().__init__(f"Invalid version: {segment}")
+
+
+class MethodNotAllowed(WebRefusal):
+    """A method that Graph's gateway lets through to nothing."""
+
+    def __init__(self) -> None:
+        super().__init__("Specified HTTP method is not allowed for the request target.")
+
+
+class NoRoute(WebRefusal):
+    """A method that this resource does not take; the words are Intune's."""
+
+    def __init__(self, template: str, method: str, path: str) -> None:
+        super().__init__(
+            f"No OData route exists that match template {template} with http verb {method} for request {path}."
+        )
+
+
+class SchemeNotBearer(WebRefusal):
+    """Credentials of another kind than a bearer token."""
+
+    def __init__(self) -> None:
+        super().__init__("Access token is empty.")
+
+
+class Stopping(WebRefusal):
+    """The service is stopping and takes nothing new."""
+
+    def __init__(self) -> None:
+        super().__init__("The service is stopping.")

@@ -1,0 +1,149 @@
+"""One request and its response, as plain values: what the handlers see of HTTP, whatever server carries it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import zlib
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from adjoin.odata.errors import MalformedBody, UnsupportedEncoding
+from adjoin.web.errors import BadHost, BodyTooLarge, BodyTooSlow, HeadersTooLarge, TargetTooLong
+
+MAX_BODY: Final = 1024 * 1024
+MAX_TARGET: Final = 16 * 1024
+MAX_HEADERS: Final = 64 * 1024
+_BODY_SECONDS: Final = 30.0
+
+# Host as RFC 3986 has it, without user information; it comes back in the links of answers.
+_HOST: Final = re.compile(r"(?:[A-Za-z0-9_.~-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
+# What may be echoed of a client-request-id: GUIDs and other plain tokens.
+_ECHOED: Final = re.compile(r"[A-Za-z0-9._~{}-]{1,128}")
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+
+
+@dataclass(slots=True)
+class Request:
+    """A request. `path` and `query` are still percent-encoded; header names are in small letters.
+
+    `id` is new for each request; `client_id` is the caller's own id, or the same as `id` without one.
+    """
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    origin: str
+    receive: Receive
+    id: str
+    client_id: str
+
+    async def body(self) -> bytes:
+        """The body, unpacked. Raises BodyTooLarge, BodyTooSlow, UnsupportedEncoding or MalformedBody."""
+        encoding = self.headers.get("content-encoding", "identity").strip().lower()
+        if encoding not in ("identity", "gzip", "x-gzip", ""):
+            raise UnsupportedEncoding("A body is sent as it is, or packed with gzip.")
+        length = self.headers.get("content-length", "")
+        if length.isdecimal() and (len(length) > 15 or int(length) > MAX_BODY):
+            raise BodyTooLarge(MAX_BODY)
+        try:
+            async with asyncio.timeout(_BODY_SECONDS):
+                data = await self._read()
+        except TimeoutError:
+            raise BodyTooSlow from None
+        return _unpacked(data) if "gzip" in encoding else data
+
+    async def _read(self) -> bytes:
+        chunks: list[bytes] = []
+        size = 0
+        while True:
+            message = await self.receive()
+            if message["type"] != "http.request":
+                raise ClientGone
+            chunk = message.get("body", b"")
+            size += len(chunk)
+            if size > MAX_BODY:
+                raise BodyTooLarge(MAX_BODY)
+            chunks.append(chunk)
+            if not message.get("more_body", False):
+                return b"".join(chunks)
+
+
+class ClientGone(Exception):
+    """The client closed the connection before its request was whole; there is nobody to answer."""
+
+
+@dataclass(slots=True)
+class Response:
+    """An answer: its status, its body, and the headers that are its own (those of every answer are added later)."""
+
+    status: int
+    body: bytes = b""
+    content_type: str | None = None
+    headers: list[tuple[str, str]] = field(default_factory=list)
+
+
+def _unpacked(data: bytes) -> bytes:
+    """A gzip body's content, never more than MAX_BODY of it: a small body can unpack to a thousand times its size."""
+    unpacker = zlib.decompressobj(wbits=31)
+    try:
+        content = unpacker.decompress(data, MAX_BODY + 1)
+    except zlib.error:
+        raise MalformedBody("The request body is not the gzip that its Content-Encoding says.") from None
+    if len(content) > MAX_BODY:
+        raise BodyTooLarge(MAX_BODY)
+    if not unpacker.eof:
+        raise MalformedBody("The request body is not the gzip that its Content-Encoding says: it ends too early.")
+    return content
+
+
+def headers_of(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Headers by name in small letters, repeated ones joined (RFC 9110, 5.3). Raises HeadersTooLarge or BadHost."""
+    found: dict[str, str] = {}
+    size = 0
+    for name_bytes, value_bytes in raw:
+        size += len(name_bytes) + len(value_bytes)
+        name, value = name_bytes.decode("latin-1").lower(), value_bytes.decode("latin-1")
+        if name in found:
+            if name in ("host", "content-length", "authorization", "content-type"):
+                raise BadHost(f"The header '{name}' is given twice.")
+            found[name] = f"{found[name]}, {value}"
+        else:
+            found[name] = value
+    if size > MAX_HEADERS:
+        raise HeadersTooLarge(MAX_HEADERS)
+    return found
+
+
+def check_target(path: str, query: str) -> None:
+    """Refuse a URL beyond the limit. Raises TargetTooLong."""
+    if len(path) + len(query) > MAX_TARGET:
+        raise TargetTooLong(MAX_TARGET)
+
+
+def origin_of(headers: Mapping[str, str], scheme: str, public_url: str | None, behind_proxy: bool) -> str:
+    """Scheme and host as the client used them, for the links of answers. Raises BadHost."""
+    if public_url is not None:
+        return public_url.rstrip("/")
+    host = headers.get("host", "")
+    if behind_proxy:
+        scheme = _forwarded(headers, "x-forwarded-proto", scheme).lower()
+        host = _forwarded(headers, "x-forwarded-host", host)
+    if not _HOST.fullmatch(host) or scheme not in ("http", "https"):
+        raise BadHost("The Host header is missing or is not a host name with an optional port.")
+    return f"{scheme}://{host}"
+
+
+def _forwarded(headers: Mapping[str, str], name: str, default: str) -> str:
+    """What the nearest proxy said, which is the last entry: the ones before it could come from the client."""
+    return headers.get(name, default).rpartition(",")[2].strip()
+
+
+def echoed(headers: Mapping[str, str]) -> str | None:
+    """The caller's client-request-id, if it can be given back as it is."""
+    text = headers.get("client-request-id")
+    return text if text is not None and _ECHOED.fullmatch(text) else None

@@ -1,0 +1,140 @@
+"""Every refusal to its HTTP status, Graph code and body, in one table: nothing else knows a status of failure.
+
+Source: graph-contract 3.1 to 3.3; rows that it leaves open are decided in docs/compatibility.md.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from adjoin.identity import tokens
+from adjoin.identity.clouds import GRAPH_APP_ID
+from adjoin.identity.keys import KeyRefusal
+from adjoin.odata import errors as odata
+from adjoin.odata import writer
+from adjoin.odata.errors import Refusal
+from adjoin.service import errors as service
+from adjoin.store import database as store
+from adjoin.web import errors as web
+from adjoin.web.exchange import Request, Response
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """How a refusal is answered.
+
+    `nested` puts the message into Intune's v3 envelope (graph-contract 3.1); `repeat` says it again in innerError;
+    `retry_after` is in seconds.
+    """
+
+    status: int
+    code: str
+    nested: bool = False
+    repeat: bool = False
+    retry_after: int | None = None
+
+
+_BAD_REQUEST: Final = Row(400, "BadRequest")
+_UNAUTHORIZED: Final = Row(401, "InvalidAuthenticationToken")
+_UNAVAILABLE: Final = Row(503, "ServiceUnavailable", retry_after=2)
+
+TABLE: Final[Mapping[type[Refusal], Row]] = {
+    odata.Malformed: _BAD_REQUEST,
+    odata.UnknownSegment: _BAD_REQUEST,
+    odata.UnknownName: _BAD_REQUEST,
+    odata.UnknownOption: _BAD_REQUEST,
+    odata.OptionNotAllowed: _BAD_REQUEST,
+    odata.NotServed: Row(501, "NotSupported"),
+    odata.WrongType: _BAD_REQUEST,
+    odata.MalformedBody: _BAD_REQUEST,
+    odata.UnknownType: _BAD_REQUEST,
+    odata.UnknownProperty: _BAD_REQUEST,
+    odata.InvalidValue: Row(400, "ModelValidationFailure", repeat=True),
+    odata.UnsupportedMediaType: _BAD_REQUEST,
+    odata.UnsupportedEncoding: Row(415, "UnsupportedMediaType"),
+    odata.NotAcceptable: Row(406, "NotAcceptable"),
+    odata.UnsupportedVersion: _BAD_REQUEST,
+    odata.PreconditionFailed: Row(412, "ConditionNotMet", nested=True),
+    tokens.TokenRefusal: _UNAUTHORIZED,
+    service.UnknownTenant: _UNAUTHORIZED,
+    service.PersonalAccount: _BAD_REQUEST,
+    service.NotLicensed: Row(403, "Forbidden", nested=True),
+    service.NotPermitted: Row(403, "Forbidden", nested=True),
+    service.NotFound: Row(404, "ResourceNotFound", nested=True),
+    service.Taken: Row(409, "Conflict", nested=True),
+    store.Unavailable: _UNAVAILABLE,
+    store.Overloaded: _UNAVAILABLE,
+    web.BadHost: _BAD_REQUEST,
+    web.TargetTooLong: Row(414, "UriTooLong"),
+    web.HeadersTooLarge: Row(431, "RequestHeaderFieldsTooLarge"),
+    web.BodyTooLarge: Row(413, "RequestEntityTooLarge"),
+    web.BodyTooSlow: Row(408, "RequestTimeout"),
+    web.UnknownVersion: Row(404, "ResourceNotFound"),
+    web.MethodNotAllowed: Row(405, "Request_BadRequest"),
+    web.NoRoute: Row(400, "No method match route template"),
+    web.Stopping: _UNAVAILABLE,
+}
+
+# No request meets these: they keep the service from starting.
+AT_START: Final = (KeyRefusal, store.Unusable)
+
+_FAULT: Final = Row(500, "InternalServerError")
+_NOBODY: Final = "00000000-0000-0000-0000-000000000000"
+
+
+def row_of(refusal: type[Refusal]) -> Row:
+    """The row of a refusal's class, or of the nearest class above it."""
+    return next((TABLE[each] for each in refusal.__mro__ if each in TABLE), _FAULT)
+
+
+def answer(refusal: Refusal, request: Request, now: float) -> Response:
+    """A refusal in Graph's form."""
+    row = row_of(type(refusal))
+    message = _nested(refusal.message, request) if row.nested else refusal.message
+    more = [refusal.detail] if refusal.detail else []
+    response = _error(row, message, request, now, more)
+    if row.status == 401:
+        response.headers.append(("www-authenticate", _challenge(request)))
+    if row.status == 405:
+        response.headers.append(("allow", "GET, POST, PATCH, PUT, DELETE, OPTIONS"))
+    if row.retry_after is not None:
+        response.headers.append(("retry-after", str(row.retry_after)))
+    return response
+
+
+def fault(request: Request, now: float) -> Response:
+    """The answer to a fault of our own: it tells nothing but the ids by which the log knows it."""
+    return _error(_FAULT, "An unexpected error occurred. The request-id leads to it in the log.", request, now, [])
+
+
+def _error(row: Row, message: str, request: Request, now: float, more: list[str]) -> Response:
+    date = datetime.fromtimestamp(int(now), UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    body = writer.error(row.code, message, date, request.id, request.client_id, more, row.repeat)
+    return Response(row.status, body, "application/json")
+
+
+def _nested(text: str, request: Request) -> str:
+    """Intune's message: a JSON text with CRLF, two blanks and these members in this order (graph-contract 3.1)."""
+    said = (
+        f"{text} - Operation ID (for customer support): {_NOBODY} - Activity ID: {request.client_id} "
+        f"- Url: {request.origin}{request.path}"
+    )
+    members = {
+        "_version": 3,
+        "Message": said,
+        "CustomApiErrorPhrase": "",
+        "RetryAfter": None,
+        "ErrorSourceService": "",
+        "HttpHeaders": "{}",
+    }
+    return json.dumps(members, indent=2, ensure_ascii=False).replace("\n", "\r\n")
+
+
+def _challenge(request: Request) -> str:
+    # Graph names Entra here; tokens for this service come from its own token endpoint, so that is named instead.
+    uri = f"{request.origin}/common/oauth2/authorize"
+    return f'Bearer realm="", authorization_uri="{uri}", client_id="{GRAPH_APP_ID}"'
