@@ -37,7 +37,9 @@ CONNECTOR: Final = EntityType(
         "A Domain Join Connector is a connector that is responsible to allocate (and delete) machine account blobs"
     ),
     own_properties=(
-        Property("displayName", Primitive.STRING, description="The connector display name.", max_length=512),
+        Property(
+            "displayName", Primitive.STRING, description="The connector display name.", max_length=512, searchable=True
+        ),
         Property(
             "lastConnectionDateTime",
             Primitive.DATE_TIME_OFFSET,
@@ -46,7 +48,12 @@ CONNECTOR: Final = EntityType(
         ),
         Property("state", CONNECTOR_STATE, nullable=False, description="The connector state."),
         Property(
-            "version", Primitive.STRING, nullable=False, description="The version of the connector.", max_length=128
+            "version",
+            Primitive.STRING,
+            nullable=False,
+            description="The version of the connector.",
+            max_length=128,
+            searchable=True,
         ),
     ),
 )

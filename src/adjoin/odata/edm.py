@@ -45,7 +45,7 @@ class EnumType:
     def _folded(self) -> Mapping[str, str]:
         return {name.lower(): name for name in self.members}
 
-    def member(self, name: str) -> str | None:
+    def find_member(self, name: str) -> str | None:
         """The declared spelling of a member's name, or None."""
         return self._folded.get(name.lower())
 
@@ -56,7 +56,7 @@ class Property:
 
     `guid` narrows an Edm.String to GUIDs in one spelling; `max_length` counts characters and is this service's
     bound, not part of the published CSDL. `generated` values are made by the service when a create leaves them out,
-    and never change.
+    and never change. `searchable` strings are where `$search` looks.
     """
 
     name: str
@@ -66,6 +66,7 @@ class Property:
     guid: bool = False
     generated: bool = False
     max_length: int | None = None
+    searchable: bool = False
 
     @property
     def type_name(self) -> str:
@@ -76,7 +77,8 @@ class Property:
 class Navigation:
     """A contained, collection-valued navigation property, and the permissions that open it.
 
-    `read` and `write` name the permissions of which a caller needs one, least privileged first.
+    `read` and `write` name the permissions of which a caller needs one, least privileged first; without any in `write`
+    it is read-only.
     """
 
     name: str

@@ -12,7 +12,13 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from adjoin.odata.errors import NotAcceptable, UnsupportedMediaType, UnsupportedVersion
+from adjoin.odata.errors import (
+    Malformed,
+    NotAcceptable,
+    PreconditionFailed,
+    UnsupportedMediaType,
+    UnsupportedVersion,
+)
 
 
 class Detail(Enum):
@@ -128,6 +134,55 @@ def preferences(prefer: str | None) -> Preferences:
         elif name == "maxpagesize" and size is None and re.fullmatch(r"\d{1,9}", value) and int(value) > 0:
             size = int(value)
     return Preferences(answer, size)
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What If-Match and If-None-Match ask. Each is None, or the tags it names, `*` among them as it is.
+
+    All tags here are weak, and are compared as such (RFC 9110 section 8.8.3.2).
+    """
+
+    match: frozenset[str] | None = None
+    none_match: frozenset[str] | None = None
+
+    def check(self, tag: str) -> None:
+        """Refuse a change to what is there with this tag. Raises PreconditionFailed."""
+        if self.match is not None and not self.match & {"*", tag}:
+            raise PreconditionFailed("The ETag in If-Match is not that of the entity as it is now")
+        if self.none_match is not None and self.none_match & {"*", tag}:
+            raise PreconditionFailed("The entity is there with the ETag in If-None-Match")
+
+    def unchanged(self, tag: str) -> bool:
+        """Whether a reader has what is there already."""
+        return self.none_match is not None and bool(self.none_match & {"*", tag})
+
+
+_ENTITY_TAG: Final = re.compile(r'\s*(?:W/)?("[\x21\x23-\x7e\x80-\xff]*")\s*')
+
+
+def conditions(if_match: str | None, if_none_match: str | None) -> Conditions:
+    """The conditions of a request. Raises Malformed for what is no list of entity tags."""
+    return Conditions(_entity_tags("If-Match", if_match), _entity_tags("If-None-Match", if_none_match))
+
+
+def _entity_tags(name: str, text: str | None) -> frozenset[str] | None:
+    if text is None:
+        return None
+    if text.strip() == "*":
+        return frozenset({"*"})
+    tags = set()
+    for part in text.split(","):
+        match = _ENTITY_TAG.fullmatch(part)
+        if match is None:
+            raise Malformed(f"{name} is neither * nor a list of entity tags.")
+        tags.add(f"W/{match.group(1)}")
+    return frozenset(tags)
+
+
+def entity_tag(version: int) -> str:
+    """The weak entity tag of a row's version."""
+    return f'W/"{version}"'
 
 
 def check_versions(version: str | None, max_version: str | None) -> None:

@@ -52,9 +52,9 @@ _Annotations = Mapping[str, _Value]
 def csdl_xml(model: Model) -> bytes:
     """`$metadata` as CSDL XML. `Version` is 4.0, the version of the answers (CSDL XML 4.01 section 3.1)."""
     edmx = Element("edmx:Edmx", {"xmlns:edmx": _EDMX, "Version": "4.0"})
-    for namespace in _ALIASES:
+    for namespace, alias in _ALIASES.items():
         reference = SubElement(edmx, "edmx:Reference", Uri=f"{_VOCABULARIES}/{namespace}.xml")
-        SubElement(reference, "edmx:Include", Namespace=namespace)
+        SubElement(reference, "edmx:Include", Namespace=namespace, Alias=alias)
     services = SubElement(edmx, "edmx:DataServices")
     schema = SubElement(services, "Schema", {"xmlns": _EDM, "Namespace": model.namespace, "Alias": model.alias})
     schema.extend(_xml_enum(each) for each in model.enums)

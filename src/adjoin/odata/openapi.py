@@ -371,7 +371,6 @@ def _written_schema(
     named = {"type": "string", "enum": [f"#{entity.qualified}", entity.qualified]}
     values = {each.name: _value_schema(each) | _described(each.description) for each in properties}
     return {
-        "title": entity.name,
         **_described(entity.description),
         **_object({"@odata.type": named, "@type": named, **values}, *required),
         # The type is closed; members with an `@` are annotations, passed over save the one that names the type.

@@ -21,9 +21,13 @@ _MAX_TOKEN: Final = 2_048
 
 
 class Continuation(msgspec.Struct, frozen=True, array_like=True):
-    """Behind which key a list goes on, how many rows it may still give in all, and how many a page."""
+    """Behind which row a list goes on, how many rows it may still give in all, and how many a page.
+
+    The row is known by its key and by its values of the sort keys, since it may be gone when the list goes on.
+    """
 
     after: str
+    values: tuple[str | int | None, ...]
     remaining: int | None
     page_size: int
 

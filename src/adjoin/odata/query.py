@@ -7,106 +7,96 @@ hand, as OptionNotAllowed. Names that are not system options are the caller's ow
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Final, TypeVar
-from urllib.parse import unquote_to_bytes
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import quote, unquote_to_bytes
 
-from adjoin.odata.edm import EntityType
+from adjoin.odata.binding import Surroundings, bind_filter, bind_order
+from adjoin.odata.bound import Bound, Operation, Order, Sort
+from adjoin.odata.edm import EntityType, Model, Navigation
 from adjoin.odata.errors import Malformed, NotServed, OptionNotAllowed, UnknownName, UnknownOption
 from adjoin.odata.path import Kind
-from adjoin.odata.values import unstorable
-
-T = TypeVar("T")
+from adjoin.odata.search import bind_search
+from adjoin.odata.values import Instant, unstorable
 
 MAX_LENGTH: Final = 16_384
 MAX_OPTIONS: Final = 64
-_MAX_NUMBER: Final = 2**53  # whole numbers that every JSON reader keeps (RFC 8259 section 6)
+MAX_SELECTED: Final = 64
+_MAX_NUMBER: Final = 2**31 - 1  # Edm.Int32, the type of $top and $skip
 
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _NUMBER: Final = re.compile(r"[0-9]{1,16}")
 
-# OData 4.01 part 1, 11.2; and what each kind of resource takes of it.
+# OData 4.01 part 1, 11.2.
 _SYSTEM: Final = frozenset(
-    [
-        "apply",
-        "compute",
-        "count",
-        "deltatoken",
-        "expand",
-        "filter",
-        "format",
-        "id",
-        "index",
-        "levels",
-        "orderby",
-        "schemaversion",
-        "search",
-        "select",
-        "skip",
-        "skiptoken",
-        "top",
-    ]
+    {
+        *("apply", "compute", "count", "deltatoken", "expand", "filter", "format", "id", "index", "levels"),
+        *("orderby", "schemaversion", "search", "select", "skip", "skiptoken", "top"),
+    }
 )
+_NOT_SERVED: Final = frozenset({"apply", "compute", "deltatoken", "id", "index", "levels", "schemaversion"})
+_LIST: Final = frozenset(
+    {*("count", "expand", "filter", "format", "orderby", "search", "select", "skip", "skiptoken", "top")}
+    | {"apply", "compute", "deltatoken", "index", "schemaversion"}
+)
+_ENTITY: Final = frozenset({"select", "expand", "format", "compute", "schemaversion"})
+_FORMAT: Final = frozenset({"format", "schemaversion"})
+# Which options each kind of resource takes.
 _TAKEN: Final[Mapping[Kind, frozenset[str]]] = {
-    Kind.SERVICE: frozenset({"format"}),
-    Kind.METADATA: frozenset({"format"}),
-    Kind.SINGLETON: frozenset({"select", "expand", "format", "compute"}),
-    Kind.COLLECTION: frozenset(
-        [
-            "apply",
-            "compute",
-            "count",
-            "deltatoken",
-            "expand",
-            "filter",
-            "format",
-            "index",
-            "orderby",
-            "search",
-            "select",
-            "skip",
-            "skiptoken",
-            "top",
-        ]
-    ),
+    Kind.SERVICE: _FORMAT,
+    Kind.METADATA: _FORMAT,
+    Kind.SINGLETON: _ENTITY,
+    Kind.COLLECTION: _LIST,
     Kind.COUNT: frozenset({"filter", "search", "apply"}),
-    Kind.ENTITY: frozenset({"select", "expand", "format", "compute"}),
-    Kind.PROPERTY: frozenset({"format"}),
-    Kind.VALUE: frozenset({"format"}),
+    Kind.ENTITY: _ENTITY,
+    Kind.PROPERTY: _FORMAT,
+    Kind.VALUE: _FORMAT,
 }
-_NOT_SERVED: Final = frozenset(
-    [
-        "apply",
-        "compute",
-        "deltatoken",
-        "expand",
-        "filter",
-        "id",
-        "index",
-        "levels",
-        "orderby",
-        "schemaversion",
-        "search",
-    ]
-)
+_EXPANDED: Final = frozenset({"count", "expand", "filter", "levels", "orderby", "search", "select", "skip", "top"})
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What a URL asks of a resource. `select` holds declared names; `token` is the $skiptoken as it came."""
+    """What a URL asks of a resource.
 
+    `where` joins `$filter` and `$search`; `select` holds declared names in declared order, none for all; `token` is the
+    $skiptoken as it came; `fingerprint` tells queries apart whose pages must not be mixed.
+    """
+
+    where: Bound | None = None
+    order: tuple[Order, ...] = ()
     select: tuple[str, ...] = ()
     top: int | None = None
     skip: int = 0
     count: bool = False
     format: str | None = None
     token: str | None = None
+    fingerprint: str = ""
+    expand: tuple[Expansion, ...] = ()
 
 
-def options(raw: str) -> list[tuple[str, str]]:
-    """The options of a query that is still percent-encoded, decoded, in their order.
+@dataclass(frozen=True, slots=True)
+class Expansion:
+    """A navigation property to answer along with its entity; `raw` is its nested query, for the link to the rest."""
+
+    navigation: Navigation
+    query: Query
+    raw: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """The options of one URL: system options by their names in small letters without `$`, and parameter aliases."""
+
+    system: Mapping[str, str]
+    aliases: Mapping[str, str] = field(default_factory=dict)
+
+
+def given(raw: str) -> Given:
+    """The options of a query that is still percent-encoded. Raises Malformed or UnknownOption.
 
     Split first, decode after (URL Conventions section 2); `+` stands for a space, as clients write it.
     """
@@ -115,18 +105,40 @@ def options(raw: str) -> list[tuple[str, str]]:
     parts = [part for part in raw.split("&") if part]
     if len(parts) > MAX_OPTIONS:
         raise Malformed(f"The query has more than {MAX_OPTIONS} options.")
-    found = []
+    system: dict[str, str] = {}
+    aliases: dict[str, str] = {}
     for part in parts:
-        name, _, value = part.partition("=")
-        found.append((_decode(name), _decode(value)))
-    return found
+        name, _, text = part.partition("=")
+        _sort(_decode(name), _decode(text), system, aliases)
+    return Given(system, aliases)
+
+
+def _sort(written: str, text: str, system: dict[str, str], aliases: dict[str, str]) -> None:
+    if written.startswith("@"):
+        aliases[written] = text
+        return
+    name = _system_name(written)
+    if name is None:
+        return
+    if name in system:
+        raise Malformed(f"The query option '${name}' is given twice.")
+    system[name] = text
+
+
+def _system_name(written: str) -> str | None:
+    """The name of a system option, or None for one of the caller's own. Raises UnknownOption."""
+    name = written.strip().lower()
+    if name.startswith("$") and name[1:] not in _SYSTEM:
+        raise UnknownOption(f"The query option '{written[:64]}' is unknown.")
+    name = name.removeprefix("$")
+    return name if name in _SYSTEM else None
 
 
 def _decode(text: str) -> str:
     if _BAD_ESCAPE.search(text):
         raise Malformed("The query holds a '%' that is not followed by two hexadecimal digits.")
     try:
-        decoded = unquote_to_bytes(text.replace("+", " ")).decode("utf-8")
+        decoded = unquote_to_bytes(text.replace("+", " ").encode("latin-1", "replace")).decode("utf-8")
     except UnicodeDecodeError:
         raise Malformed("The query is not valid UTF-8.") from None
     if fault := unstorable(decoded):
@@ -134,51 +146,41 @@ def _decode(text: str) -> str:
     return decoded
 
 
-def system_options(given: list[tuple[str, str]]) -> dict[str, str]:
-    """The system options among `given`, by their names in small letters without `$`."""
-    found: dict[str, str] = {}
-    for written, value in given:
-        name = written.strip().lower()
-        if name.startswith("$"):
-            name = name[1:]
-            if name not in _SYSTEM:
-                raise UnknownOption(f"The query option '{written}' is unknown.")
-        if name not in _SYSTEM:
-            continue
-        if name in found:
-            raise Malformed(f"The query option '${name}' is given twice.")
-        found[name] = value
-    return found
-
-
 def check_no_options(raw: str) -> None:
     """Refuse every system option: those of a change have no meaning here. Raises OptionNotAllowed."""
-    for name in system_options(options(raw)):
+    for name in given(raw).system:
         _refuse(name)
 
 
-def parse(raw: str, kind: Kind, entity: EntityType | None) -> Query:
-    """The query of a GET on a resource of this kind. `entity` is what `$select` names properties of."""
+def parse(raw: str, kind: Kind, model: Model, entity: EntityType | None, now: Instant) -> Query:
+    """The query of a GET on a resource of this kind; names in it are those of `entity`."""
     if not raw:
         return Query()
-    found = system_options(options(raw))
+    found = given(raw)
+    around = Surroundings(model, entity, now, found.aliases) if entity is not None else None
+    return _query(found.system, _TAKEN.get(kind, frozenset()), around)
+
+
+def _query(found: Mapping[str, str], taken: frozenset[str], around: Surroundings | None) -> Query:
     for name in found:
-        if name not in _TAKEN.get(kind, frozenset()):
+        if name not in taken:
             _refuse(name)
         if name in _NOT_SERVED:
-            raise NotServed(f"The query option '${name}' is not served yet.")
+            raise NotServed(f"The query option '${name}' is not served.")
+    if around is None:
+        return Query(format=found.get("format"))
     return Query(
-        select=_select(found["select"], entity) if "select" in found and entity is not None else (),
-        top=_read("top", found, _whole_number),
-        skip=_read("skip", found, _whole_number) or 0,
-        count=_read("count", found, _boolean) or False,
+        where=_where(found, around),
+        order=bind_order(found["orderby"], around) if "orderby" in found else (),
+        select=_select(found["select"], around) if "select" in found else (),
+        top=_whole_number("top", found),
+        skip=_whole_number("skip", found) or 0,
+        count=_boolean("count", found),
         format=found.get("format"),
         token=found.get("skiptoken"),
+        fingerprint=_fingerprint(found),
+        expand=_expand(found["expand"], around) if "expand" in found else (),
     )
-
-
-def _read(name: str, found: Mapping[str, str], read: Callable[[str, str], T]) -> T | None:
-    return read(name, found[name]) if name in found else None
 
 
 def _refuse(name: str) -> None:
@@ -190,32 +192,121 @@ def _refuse(name: str) -> None:
     )
 
 
-def _whole_number(name: str, text: str) -> int:
-    if not _NUMBER.fullmatch(text.strip()) or int(text) > _MAX_NUMBER:
-        raise Malformed(f"Invalid value '{text[:64]}' for ${name} query option found. A whole number is expected.")
+def _where(found: Mapping[str, str], around: Surroundings) -> Bound | None:
+    parts = []
+    if "filter" in found:
+        parts.append(bind_filter(found["filter"], around))
+    if "search" in found:
+        parts.append(bind_search(found["search"], around.entity))
+    return Operation("and", Sort.BOOLEAN, tuple(parts)) if len(parts) == 2 else next(iter(parts), None)
+
+
+def _fingerprint(found: Mapping[str, str]) -> str:
+    telling = [found.get(name, "") for name in ("filter", "orderby", "search")]
+    if not any(telling):
+        return ""
+    return hashlib.blake2s("\x00".join(telling).encode(), digest_size=8).hexdigest()
+
+
+def _whole_number(name: str, found: Mapping[str, str]) -> int | None:
+    if name not in found:
+        return None
+    text = found[name].strip()
+    if not _NUMBER.fullmatch(text) or int(text) > _MAX_NUMBER:
+        raise Malformed(
+            f"Invalid value '{text[:64]}' for ${name} query option found. "
+            f"A whole number from 0 to {_MAX_NUMBER} is expected."
+        )
     return int(text)
 
 
-def _boolean(name: str, text: str) -> bool:
-    folded = text.strip().lower()
-    if folded not in ("true", "false"):
+def _boolean(name: str, found: Mapping[str, str]) -> bool:
+    text = found.get(name, "false").strip()
+    if text.lower() not in ("true", "false"):
         raise Malformed(f"Invalid value '{text[:64]}' for ${name} query option found. It is true or false.")
-    return folded == "true"
+    return text.lower() == "true"
 
 
-def _select(text: str, entity: EntityType) -> tuple[str, ...]:
-    """The declared names of the selected properties, in declared order; none for `*`."""
+def _select(text: str, around: Surroundings) -> tuple[str, ...]:
+    entity = around.entity
+    items = [part.strip() for part in text.split(",")]
+    if len(items) > MAX_SELECTED:
+        raise Malformed(f"$select names more than {MAX_SELECTED} properties.")
     chosen: set[str] = set()
-    everything = False
-    for item in (part.strip() for part in text.split(",")):
+    for item in items:
         if not item:
             raise Malformed("An item of $select is empty.")
-        if item == "*":
-            everything = True
-        elif declared := entity.find_property(item):
+        name = _without_cast(item, around)
+        declared = entity.find_property(name)
+        if name == "*":
+            chosen.update(each.name for each in entity.properties)
+        elif declared is not None:
             chosen.add(declared.name)
-        else:
+        elif entity.find_navigation(name) is None:
             raise UnknownName(f"Could not find a property named '{item[:128]}' on type '{entity.qualified}'.")
-    if everything:
-        return ()
-    return tuple(each.name for each in entity.properties if each.name in chosen)
+    names = tuple(each.name for each in entity.properties if each.name in chosen)
+    return () if len(names) == len(entity.properties) else names
+
+
+def _without_cast(item: str, around: Surroundings) -> str:
+    """The name behind a cast to the type itself: `microsoft.graph.entity/id` is `id`."""
+    type_name, slash, name = item.rpartition("/")
+    named = around.model.find_type(type_name) if slash else None
+    return name if any(named is each for each in around.entity.ancestry()) else item
+
+
+def _expand(text: str, around: Surroundings) -> tuple[Expansion, ...]:
+    entity = around.entity
+    items: list[Expansion] = []
+    for item in _split(text, ","):
+        name, parenthesis, rest = item.strip().partition("(")
+        nested = rest.removesuffix(")") if parenthesis else ""
+        if parenthesis and not rest.endswith(")"):
+            raise Malformed("A parenthesis in $expand is not closed.")
+        navigation = entity.find_navigation(name.strip())
+        if name.strip() == "*" and entity.navigations and not nested:
+            items += [Expansion(each, Query()) for each in entity.navigations]
+        elif navigation is None:
+            raise UnknownName(f"Could not find a property named '{name[:128]}' on type '{entity.qualified}'.")
+        else:
+            items.append(Expansion(navigation, _nested(nested, navigation, around), nested))
+    if len({each.navigation.name for each in items}) < len(items):
+        raise Malformed("A property is named twice in $expand.")
+    return tuple(items)
+
+
+def _nested(text: str, navigation: Navigation, around: Surroundings) -> Query:
+    system: dict[str, str] = {}
+    for part in _split(text, ";") if text.strip() else []:
+        name, _, nested = part.strip().partition("=")
+        if _system_name(name) is None:
+            raise UnknownOption(f"The query option '{name[:64]}' is unknown inside $expand.")
+        _sort(name, nested, system, {})
+    below = Surroundings(around.model, navigation.target, around.now, around.aliases)
+    return _query(system, _EXPANDED, below)
+
+
+def as_options(nested: str) -> str:
+    """The nested options of an expansion as the query of a URL of their own."""
+    named = (part.strip().partition("=") for part in _split(nested, ";") if part.strip())
+    return "&".join(f"{quote(name, safe='$')}={quote(value)}" for name, _, value in named)
+
+
+def _split(text: str, sign: str) -> list[str]:
+    """The parts between signs that stand outside quotes and parentheses. Raises Malformed where those do not pair."""
+    parts, depth, quote, start = [], 0, "", 0
+    for at, char in enumerate(text):
+        if quote:
+            quote = "" if char == quote else quote
+        elif char in "'\"":
+            quote = char
+        elif char in "()":
+            depth += 1 if char == "(" else -1
+        elif char == sign and depth == 0:
+            parts.append(text[start:at])
+            start = at + 1
+        if depth < 0:
+            raise Malformed("A parenthesis in $expand is closed that was not opened.", at)
+    if depth or quote:
+        raise Malformed("A parenthesis or quote in $expand is not closed.")
+    return [*parts, text[start:]]

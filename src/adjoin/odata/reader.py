@@ -45,6 +45,16 @@ def read_patch(model: Model, entity: EntityType, key: str, body: bytes) -> dict[
     return values
 
 
+def read_single(declared: Property, body: bytes) -> Value:
+    """The new value of one property, from its wrapped form `{"value": …}` (OData JSON 4.01 section 11)."""
+    if declared.generated:
+        raise InvalidValue(f"The property '{declared.name}' of an entity cannot be changed.")
+    members = {name: value for name, value in _object(body).items() if "@" not in name}
+    if set(members) != {"value"}:
+        raise MalformedBody(_UNREADABLE, 'The new value of a property is sent as {"value": …}.')
+    return read_value(declared, members["value"])
+
+
 def _read(model: Model, entity: EntityType, body: bytes) -> dict[str, Value]:
     values: dict[str, Value] = {}
     for name, value in _object(body).items():

@@ -250,6 +250,8 @@ def _print_step(step: Step | Literal) -> str:
             text = f"@{term}#{qualifier}" if qualifier else f"@{term}"
         case Invocation(name=name, parameters=parameters):
             text = f"{name}(" + ",".join(f"{key}={print_tree(value)}" for key, value in parameters) + ")"
+        case Key(values=((None, Literal(kind=Kind.INTEGER | Kind.GUID, text=key)),)):
+            text = f"/{key}"  # as a segment it is never taken for the argument of a function
         case Key(values=values):
             text = "(" + ",".join((f"{name}=" if name else "") + print_tree(value) for name, value in values) + ")"
         case Lambda(quantifier=quantifier, variable=variable, predicate=predicate):

@@ -39,13 +39,55 @@ class Place:
         return f"{self.root}/{'/'.join(self.resource.trail)}/{key}"
 
 
-def entity(place: Place, row: Row, select: tuple[str, ...] = (), detail: Detail = Detail.MINIMAL) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Expanded:
+    """A contained collection that is answered within its entity."""
+
+    place: Place
+    name: str
+    rows: Sequence[Row]
+    select: tuple[str, ...] = ()
+    count: int | None = None
+    next_link: str | None = None
+
+    @property
+    def context(self) -> str:
+        return f"{self.name}({','.join(self.select)})"
+
+    def members(self, detail: Detail) -> dict[str, object]:
+        """Its members, annotations first (OData JSON 4.01 section 8.3)."""
+        shape = _shape(self.place.resource.type, self.select, detail, False)
+        members: dict[str, object] = {}
+        if detail is not Detail.NONE:
+            members[f"{self.name}@odata.context"] = self.place.context(self.select)
+        if self.count is not None:
+            members[f"{self.name}@odata.count"] = self.count
+        if self.next_link is not None:
+            members[f"{self.name}@odata.nextLink"] = self.next_link
+        members[self.name] = [shape.make([], self.place, row) for row in self.rows]
+        return members
+
+
+def entity(
+    place: Place,
+    row: Row,
+    select: tuple[str, ...] = (),
+    detail: Detail = Detail.MINIMAL,
+    expanded: Sequence[Expanded] = (),
+) -> bytes:
     """One entity. `select` names the properties to show, in declared case; none means all."""
     resource = place.resource
     shape = _shape(resource.type, select, detail, True)
     suffix = "" if resource.navigation is None else "/$entity"
-    leading: list[Any] = [] if detail is Detail.NONE else [place.context(select, suffix)]
-    return _ENCODER.encode(shape.make(leading, place, row))
+    shown = (*select, *(each.context for each in expanded))
+    leading: list[Any] = [] if detail is Detail.NONE else [place.context(shown, suffix)]
+    whole = shape.make(leading, place, row)
+    if not expanded:
+        return _ENCODER.encode(whole)
+    members = msgspec.to_builtins(whole)
+    for each in expanded:
+        members |= each.members(detail)
+    return _ENCODER.encode(members)
 
 
 def collection(

@@ -5,30 +5,35 @@ These are the rules that hold for every entity type; what a type has of its own 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from adjoin.odata.bound import Bound
 from adjoin.odata.edm import EntityType
 from adjoin.odata.paging import Continuation
+from adjoin.odata.query import Query
 from adjoin.odata.values import BadValue, parse_guid
 from adjoin.service.errors import NotFound, Taken
+from adjoin.service.world import World
 from adjoin.store import rows
-from adjoin.store.columns import Row, Value
-from adjoin.store.database import Database
+from adjoin.store.columns import Row, Stored, Value
+from adjoin.store.database import Database, Session
+from adjoin.store.rows import Mark, Part
 from adjoin.store.tables import table_of
 from adjoin.store.tenants import Tenant
 
 PAGE_SIZE: Final = 1_000
 
+Check = Callable[[int], None]
+"""Looks at the version of what is to be changed, in the same transaction, and raises what forbids the change."""
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which part of a list is asked for. `top` and `skip` count from the start of the list."""
+    """Which part of a list is asked for: the query, the size of a page, and where an earlier page ended."""
 
-    top: int | None = None
-    skip: int = 0
-    count: bool = False
+    query: Query
     page_size: int = PAGE_SIZE
     continuation: Continuation | None = None
 
@@ -43,64 +48,84 @@ class Page:
 
 
 async def page(database: Database, tenant: Tenant, entity: EntityType, wanted: Wanted) -> Page:
-    """The part of a tenant's list that is wanted, in order of the keys."""
-    table = table_of(entity)
-    goes_on = wanted.continuation
-    remaining = goes_on.remaining if goes_on else wanted.top
+    """The part of a tenant's list that is wanted."""
+    query, table, goes_on = wanted.query, table_of(entity), wanted.continuation
+    remaining = goes_on.remaining if goes_on else query.top
     size = min(goes_on.page_size if goes_on else wanted.page_size, PAGE_SIZE)
     limit = size if remaining is None else min(size, remaining)
-    skip = 0 if goes_on else wanted.skip
     # One row more than is shown tells whether the list goes on, without a count.
-    found = await rows.page(database.reader, table, tenant.number, goes_on.after if goes_on else None, limit + 1, skip)
+    part = Part(
+        limit=limit + 1,
+        where=query.where,
+        order=query.order,
+        skip=0 if goes_on else query.skip,
+        after=Mark(goes_on.after, goes_on.values) if goes_on else None,
+    )
+    found, marks = await rows.page(database.reader, table, tenant.number, part)
     shown = found[:limit]
     left = None if remaining is None else remaining - len(shown)
-    more = len(found) > limit and shown and left != 0
-    continuation = Continuation(str(shown[-1][table.key_at]), left, size) if more else None
-    count = await rows.count(database.reader, table, tenant.number) if wanted.count else None
-    return Page(shown, continuation, count)
+    continuation = None
+    if len(found) > limit and shown and left != 0:
+        last = marks[limit - 1]
+        continuation = Continuation(last.key, last.values, left, size)
+    number = await rows.count(database.reader, table, tenant.number, query.where) if query.count else None
+    return Page(shown, continuation, number)
 
 
-async def count(database: Database, tenant: Tenant, entity: EntityType) -> int:
-    """How many entities the tenant has."""
-    return await rows.count(database.reader, table_of(entity), tenant.number)
+async def count(database: Database, tenant: Tenant, entity: EntityType, where: Bound | None = None) -> int:
+    """How many entities the tenant has for which `where` holds."""
+    return await rows.count(database.reader, table_of(entity), tenant.number, where)
 
 
-async def get(database: Database, tenant: Tenant, entity: EntityType, key: str) -> Row:
+async def get(database: Database, tenant: Tenant, entity: EntityType, key: str) -> Stored:
     """One entity. Raises NotFound."""
-    row = await rows.get(database.reader, table_of(entity), tenant.number, _known(key))
-    if row is None:
+    found = await rows.get(database.reader, table_of(entity), tenant.number, _known(key))
+    if found is None:
         raise NotFound
-    return row
+    return found
 
 
 async def create(
-    database: Database, tenant: Tenant, entity: EntityType, values: Mapping[str, Value], new_key: str
-) -> Row:
-    """A new entity, under the key among `values` or else under `new_key`. Raises Taken."""
-    table = table_of(entity)
-    whole = {entity.key.name: new_key, **values}
-    row = await database.write(lambda session: rows.insert(session, table, tenant.number, whole))
-    if row is None:
+    database: Database, tenant: Tenant, entity: EntityType, values: Mapping[str, Value], world: World
+) -> Stored:
+    """A new entity, under the key among `values` or else under a new one. Raises Taken."""
+    table, version = table_of(entity), int(world.now() * 1_000)
+    whole = {entity.key.name: world.new_id(), **values}
+    made = await database.write(lambda session: rows.insert(session, table, tenant.number, whole, version))
+    if made is None:
         raise Taken(str(whole[entity.key.name]))
-    return row
+    return made
 
 
-async def change(database: Database, tenant: Tenant, entity: EntityType, key: str, values: Mapping[str, Value]) -> Row:
-    """Change some properties of an entity, and give it whole. Raises NotFound."""
-    if not values:
-        return await get(database, tenant, entity, key)
+async def change(
+    database: Database, tenant: Tenant, entity: EntityType, key: str, values: Mapping[str, Value], check: Check
+) -> Stored:
+    """Change some properties of an entity, and give it whole. Raises NotFound, or what `check` raises."""
     table, known = table_of(entity), _known(key)
-    row = await database.write(lambda session: rows.update(session, table, tenant.number, known, values))
-    if row is None:
-        raise NotFound
-    return row
+
+    async def act(session: Session) -> Stored:
+        found = await rows.get(session, table, tenant.number, known)
+        if found is None:
+            raise NotFound
+        check(found.version)
+        changed = await rows.update(session, table, tenant.number, known, values) if values else None
+        return changed or found
+
+    return await database.write(act)
 
 
-async def remove(database: Database, tenant: Tenant, entity: EntityType, key: str) -> None:
-    """Delete an entity. Raises NotFound."""
+async def remove(database: Database, tenant: Tenant, entity: EntityType, key: str, check: Check) -> None:
+    """Delete an entity. Raises NotFound, or what `check` raises."""
     table, known = table_of(entity), _known(key)
-    if not await database.write(lambda session: rows.delete(session, table, tenant.number, known)):
-        raise NotFound
+
+    async def act(session: Session) -> None:
+        found = await rows.get(session, table, tenant.number, known)
+        if found is None:
+            raise NotFound
+        check(found.version)
+        await rows.delete(session, table, tenant.number, known)
+
+    await database.write(act)
 
 
 def _known(key: str) -> str:

@@ -1,6 +1,7 @@
 """Which columns hold which property: derived from the model, for the schema and for every statement alike.
 
-A date-time has two columns: the text that is given back, and its ticks, by which it is compared.
+A date-time has two columns: the text that is given back, and its ticks, by which it is compared. So has a string: as it
+was written, and folded, by which it is compared without regard to case.
 An enumeration is held by number, so that it orders as OData wants. A row that leaves here holds what goes on the wire.
 """
 
@@ -10,15 +11,22 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from adjoin.odata.edm import EntityType, EnumType, Primitive, Property
-from adjoin.odata.values import Instant
+from adjoin.odata.values import Instant, fold
 
 # What a property holds inside the service, and what it holds in a row: there date-times are already text.
 Value: TypeAlias = str | int | bool | Instant | None
 Wire: TypeAlias = str | int | bool | None
 Row: TypeAlias = tuple[Wire, ...]
+
+
+class Stored(NamedTuple):
+    """A row, and its version: a number that is another after each change, and for each row that had the key."""
+
+    row: Row
+    version: int
 
 
 def snake(name: str) -> str:
@@ -65,6 +73,10 @@ class Table:
         pairs = enumerate(self.type.properties)
         return tuple((at, each.type.by_value) for at, each in pairs if isinstance(each.type, EnumType))
 
+    def stored(self, fetched: Sequence[object]) -> Stored:
+        """A row with its version, from what `selected` and `row_version` fetched."""
+        return Stored(self.row(fetched[:-1]), int(str(fetched[-1])))
+
     def row(self, fetched: Sequence[object]) -> Row:
         """A row as it goes on the wire, from what `selected` fetched."""
         values: list[object] = list(fetched)
@@ -84,7 +96,18 @@ def columns(declared: Property) -> tuple[Column, ...]:
         return (Column(name, "integer"),)
     if declared.type is Primitive.INT64:
         return (Column(name, "ticks"),)
+    if _folds(declared):
+        return (Column(name, "text"), Column(f"{name}_folded", "text"))
     return (Column(name, "text"),)
+
+
+def sort_column(declared: Property) -> str:
+    """The column by which a property is compared and ordered."""
+    return columns(declared)[-1].name
+
+
+def _folds(declared: Property) -> bool:
+    return declared.type is Primitive.STRING and not declared.guid
 
 
 def stored(declared: Property, value: Value) -> tuple[object, ...]:
@@ -95,4 +118,6 @@ def stored(declared: Property, value: Value) -> tuple[object, ...]:
         if not isinstance(value, Instant):
             return (None, None)
         return (str(value), value.ticks)
+    if _folds(declared):
+        return (value, fold(value) if isinstance(value, str) else None)
     return (value,)

@@ -7,44 +7,81 @@ and the tenant stands in every WHERE: rows of another tenant cannot be reached f
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
-from adjoin.store.columns import Row, Table, Value, columns, stored
+from adjoin.odata.bound import Bound, Order
+from adjoin.store.columns import Row, Stored, Table, Value, columns, stored
 from adjoin.store.database import Session
+from adjoin.store.where import Parameters, condition, following, order, value
 
 
-async def get(session: Session, table: Table, tenant: int, key: str) -> Row | None:
+async def get(session: Session, table: Table, tenant: int, key: str) -> Stored | None:
     """The row with this key, or None."""
-    sql = f"SELECT {table.selected} FROM {table.name} WHERE tenant = ?1 AND {table.key} = ?2"
+    sql = f"SELECT {table.selected}, row_version FROM {table.name} WHERE tenant = ?1 AND {table.key} = ?2"
     found = await session.fetch(sql, (tenant, key))
-    return table.row(found[0]) if found else None
+    return table.stored(found[0]) if found else None
 
 
-async def page(session: Session, table: Table, tenant: int, after: str | None, limit: int, skip: int = 0) -> list[Row]:
-    """At most `limit` rows in order of their keys, behind `after` and then `skip` more."""
-    sql = (
-        f"SELECT {table.selected} FROM {table.name} WHERE tenant = ?1 AND {table.key} > ?2 "
-        f"ORDER BY {table.key} LIMIT ?3 OFFSET ?4"
-    )
-    return [table.row(each) for each in await session.fetch(sql, (tenant, after or "", limit, skip))]
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Which rows are wanted: those that `where` holds for, in `order`, from behind `after` and `skip` more."""
+
+    limit: int
+    where: Bound | None = None
+    order: tuple[Order, ...] = ()
+    skip: int = 0
+    after: Mark | None = None
 
 
-async def count(session: Session, table: Table, tenant: int) -> int:
-    """How many rows the tenant has."""
-    ((number,),) = await session.fetch(f"SELECT count(*) FROM {table.name} WHERE tenant = ?1", (tenant,))
+class Mark(NamedTuple):
+    """Where a row stands in an order: its key, and its values of the sort keys."""
+
+    key: str
+    values: tuple[str | int | None, ...]
+
+
+async def page(session: Session, table: Table, tenant: int, part: Part) -> tuple[list[Row], list[Mark]]:
+    """The wanted rows, and where each stands."""
+    parameters = Parameters(tenant)
+    marks = "".join(f", {value(each.by, parameters)}" for each in part.order)
+    sql = f"SELECT {table.selected}{marks} FROM {table.name} WHERE tenant = ?1"
+    if part.where is not None:
+        sql += f" AND {condition(part.where, parameters)}"
+    if part.after is not None:
+        sql += f" AND {following(part.order, part.after.values, table.key, part.after.key, parameters)}"
+    sql += f" ORDER BY {order(part.order, table.key, parameters)} LIMIT {parameters.add(part.limit)}"
+    if part.skip:
+        sql += f" OFFSET {parameters.add(part.skip)}"
+    width, key_at = len(table.type.properties), table.key_at
+    fetched = await session.fetch(sql, parameters.values)
+    rows = [table.row(each[:width]) for each in fetched]
+    return rows, [Mark(each[key_at], each[width:]) for each in fetched]
+
+
+async def count(session: Session, table: Table, tenant: int, where: Bound | None = None) -> int:
+    """How many rows the tenant has for which `where` holds."""
+    parameters = Parameters(tenant)
+    sql = f"SELECT count(*) FROM {table.name} WHERE tenant = ?1"
+    if where is not None:
+        sql += f" AND {condition(where, parameters)}"
+    ((number,),) = await session.fetch(sql, parameters.values)
     return int(number)
 
 
-async def insert(session: Session, table: Table, tenant: int, values: Mapping[str, Value]) -> Row | None:
+async def insert(
+    session: Session, table: Table, tenant: int, values: Mapping[str, Value], version: int
+) -> Stored | None:
     """Insert a row from a value for each property, and give it as stored; None when its key is taken."""
-    parameters: list[object] = [tenant]
+    parameters: list[object] = [tenant, version]
     for each in table.type.properties:
         parameters.extend(stored(each, values[each.name]))
     inserted = await session.fetch(_insert_sql(table), parameters)
-    return table.row(inserted[0]) if inserted else None
+    return table.stored(inserted[0]) if inserted else None
 
 
-async def update(session: Session, table: Table, tenant: int, key: str, values: Mapping[str, Value]) -> Row | None:
+async def update(session: Session, table: Table, tenant: int, key: str, values: Mapping[str, Value]) -> Stored | None:
     """Change the named properties, and give the whole row as it is then; None when there is no such row."""
     parameters: list[object] = [tenant, key]
     for each in table.type.properties:
@@ -52,7 +89,7 @@ async def update(session: Session, table: Table, tenant: int, key: str, values: 
             parameters.extend(stored(each, values[each.name]))
     sql = _update_sql(table, tuple(each.name for each in table.type.properties if each.name in values))
     updated = await session.fetch(sql, parameters)
-    return table.row(updated[0]) if updated else None
+    return table.stored(updated[0]) if updated else None
 
 
 async def delete(session: Session, table: Table, tenant: int, key: str) -> bool:
@@ -64,10 +101,10 @@ async def delete(session: Session, table: Table, tenant: int, key: str) -> bool:
 @lru_cache(maxsize=64)
 def _insert_sql(table: Table) -> str:
     names = [column.name for _, column in table.columns]
-    places = ", ".join(f"?{number}" for number in range(1, len(names) + 2))
+    places = ", ".join(f"?{number}" for number in range(1, len(names) + 3))
     return (
-        f"INSERT INTO {table.name} (tenant, {', '.join(names)}) VALUES ({places}) "
-        f"ON CONFLICT DO NOTHING RETURNING {table.selected}"
+        f"INSERT INTO {table.name} (tenant, row_version, {', '.join(names)}) VALUES ({places}) "
+        f"ON CONFLICT DO NOTHING RETURNING {table.selected}, row_version"
     )
 
 
@@ -78,5 +115,5 @@ def _update_sql(table: Table, changed: tuple[str, ...]) -> str:
     assignments.append("row_version = row_version + 1")
     return (
         f"UPDATE {table.name} SET {', '.join(assignments)} WHERE tenant = ?1 AND {table.key} = ?2 "
-        f"RETURNING {table.selected}"
+        f"RETURNING {table.selected}, row_version"
     )

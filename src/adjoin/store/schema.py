@@ -8,9 +8,21 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Integer, LargeBinary, MetaData, Table, Text, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
 from sqlalchemy.types import TypeEngine
 
+from adjoin.odata.edm import Property
 from adjoin.store import columns
 from adjoin.store.tables import ENTITY_TABLES
 
@@ -70,9 +82,16 @@ def _declare(table: columns.Table) -> None:
             for each, column in table.columns
         ),
         Column("row_version", _TYPES["ticks"], nullable=False, server_default="1"),
+        *(_index(table, each) for each in table.type.properties if each.name != key),
         sqlite_strict=True,
         sqlite_with_rowid=False,
     )
+
+
+def _index(table: columns.Table, declared: Property) -> Index:
+    """Every property can be filtered and ordered by: the tenant in front, the key behind to break ties."""
+    column = columns.sort_column(declared)
+    return Index(f"{table.name}_by_{columns.snake(declared.name)}", "tenant", column, table.key)
 
 
 for _table in ENTITY_TABLES:

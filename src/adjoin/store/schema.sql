@@ -38,13 +38,19 @@ CREATE TABLE domain_join_connectors (
 	tenant INTEGER NOT NULL, 
 	id TEXT NOT NULL, 
 	display_name TEXT, 
+	display_name_folded TEXT, 
 	last_connection_date_time TEXT NOT NULL, 
 	last_connection_date_time_ticks INTEGER NOT NULL, 
 	state INTEGER NOT NULL, 
 	version TEXT NOT NULL, 
+	version_folded TEXT NOT NULL, 
 	row_version INTEGER DEFAULT '1' NOT NULL, 
 	PRIMARY KEY (tenant, id), 
 	FOREIGN KEY(tenant) REFERENCES tenants (number) ON DELETE CASCADE
 )
  WITHOUT ROWID,
  STRICT;
+CREATE INDEX domain_join_connectors_by_display_name ON domain_join_connectors (tenant, display_name_folded, id);
+CREATE INDEX domain_join_connectors_by_last_connection_date_time ON domain_join_connectors (tenant, last_connection_date_time_ticks, id);
+CREATE INDEX domain_join_connectors_by_state ON domain_join_connectors (tenant, state, id);
+CREATE INDEX domain_join_connectors_by_version ON domain_join_connectors (tenant, version_folded, id);

@@ -1,4 +1,4 @@
-"""Tenants, applications, settings and domain join connectors"""
+"""First tables"""
 
 from alembic import op
 import sqlalchemy as sa
@@ -48,14 +48,20 @@ def upgrade() -> None:
     sa.Column('tenant', sa.Integer(), nullable=False),
     sa.Column('id', sa.Text(), nullable=False),
     sa.Column('display_name', sa.Text(), nullable=True),
+    sa.Column('display_name_folded', sa.Text(), nullable=True),
     sa.Column('last_connection_date_time', sa.Text(), nullable=False),
     sa.Column('last_connection_date_time_ticks', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
     sa.Column('state', sa.Integer(), nullable=False),
     sa.Column('version', sa.Text(), nullable=False),
+    sa.Column('version_folded', sa.Text(), nullable=False),
     sa.Column('row_version', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), server_default='1', nullable=False),
     sa.ForeignKeyConstraint(['tenant'], ['tenants.number'], ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('tenant', 'id'),
     sqlite_strict=True,
     sqlite_with_rowid=False
     )
+    op.create_index('domain_join_connectors_by_display_name', 'domain_join_connectors', ['tenant', 'display_name_folded', 'id'], unique=False)
+    op.create_index('domain_join_connectors_by_last_connection_date_time', 'domain_join_connectors', ['tenant', 'last_connection_date_time_ticks', 'id'], unique=False)
+    op.create_index('domain_join_connectors_by_state', 'domain_join_connectors', ['tenant', 'state', 'id'], unique=False)
+    op.create_index('domain_join_connectors_by_version', 'domain_join_connectors', ['tenant', 'version_folded', 'id'], unique=False)
     # ### end Alembic commands ###

@@ -1,0 +1,330 @@
+"""From a bound expression to SQL with its parameters, in OData's meaning of null, the same in every database.
+
+A condition is written in one of two ways. As a value it is true, false or null exactly as OData says; comparisons with
+null are made two-valued. At the top of a WHERE, and under its ANDs and ORs, null may stand for false, and there the
+plain form that an index can serve is used. Parameters are numbered `?1`, `?2`, …; no text of a caller's enters the SQL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from adjoin.odata.bound import Bound, Constant, Field, Operation, Order, Sort
+from adjoin.odata.values import Instant
+from adjoin.store.columns import snake, sort_column
+
+_SYMBOLS: Final = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
+# White space as Unicode has it: SQL's own trim knows the blank alone (4.01 part 2, 5.1.1.7.5).
+_WHITE_SPACE: Final = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
+    map(chr, range(0x2000, 0x200B))
+)
+_LAST_CHARACTER: Final = "\U0010ffff"
+
+
+class Parameters:
+    """The parameters of one statement, in the order of their numbers."""
+
+    def __init__(self, *values: object) -> None:
+        self.values: list[object] = list(values)
+
+    def add(self, value: object) -> str:
+        """Hold a value and give the place where it goes."""
+        self.values.append(value)
+        return f"?{len(self.values)}"
+
+
+def condition(bound: Bound, parameters: Parameters) -> str:
+    """A condition for WHERE; where the expression is false or null, it is not true."""
+    if isinstance(bound, Operation):
+        if bound.name in ("and", "or"):
+            parts = [condition(each, parameters) for each in bound.operands]
+            return f"({f' {bound.name.upper()} '.join(parts)})"
+        if bound.name in _PLAIN:
+            return _PLAIN[bound.name](bound, parameters)
+    return value(bound, parameters)
+
+
+def value(bound: Bound, parameters: Parameters) -> str:
+    """The expression's value, null included, as SQL."""
+    if isinstance(bound, Field):
+        return sort_column(bound.declared)
+    if isinstance(bound, Constant):
+        return _constant(bound, parameters)
+    return _VALUES[bound.name](bound, parameters)
+
+
+def _constant(bound: Constant, parameters: Parameters) -> str:
+    if bound.value is None:
+        return "NULL"
+    if isinstance(bound.value, bool):
+        return "TRUE" if bound.value else "FALSE"
+    if isinstance(bound.value, Instant):
+        return parameters.add(bound.value.ticks)
+    return parameters.add(bound.value)
+
+
+# --- comparison
+
+
+def _is_null(bound: Bound) -> bool:
+    return isinstance(bound, Constant) and bound.value is None
+
+
+def _plain_equal(bound: Operation, parameters: Parameters) -> str:
+    left, right = bound.operands
+    if left.nullable and right.nullable:
+        return _equal(bound, parameters)
+    return f"{value(left, parameters)} = {value(right, parameters)}"
+
+
+def _equal(bound: Operation, parameters: Parameters) -> str:
+    return _distinct(bound, parameters, "=", "IS NOT DISTINCT FROM", "IS NULL")
+
+
+def _unequal(bound: Operation, parameters: Parameters) -> str:
+    return _distinct(bound, parameters, "<>", "IS DISTINCT FROM", "IS NOT NULL")
+
+
+def _distinct(bound: Operation, parameters: Parameters, symbol: str, null_safe: str, for_null: str) -> str:
+    left, right = bound.operands
+    if _is_null(left):
+        left, right = right, left
+    if _is_null(right):
+        return f"({value(left, parameters)} {for_null})"
+    if left.nullable or right.nullable:
+        symbol = null_safe
+    return f"({value(left, parameters)} {symbol} {value(right, parameters)})"
+
+
+def _plain_order(bound: Operation, parameters: Parameters) -> str:
+    left, right = bound.operands
+    if _is_null(left) or _is_null(right):
+        return "FALSE"
+    return f"{value(left, parameters)} {_SYMBOLS[bound.name]} {value(right, parameters)}"
+
+
+def _order(bound: Operation, parameters: Parameters) -> str:
+    return _two_valued(_plain_order(bound, parameters), bound.operands)
+
+
+def _plain_in(bound: Operation, parameters: Parameters) -> str:
+    needle, *items = bound.operands
+    if _is_null(needle):
+        return "TRUE" if any(_is_null(each) for each in items) else "FALSE"
+    places = [value(each, parameters) for each in items if not _is_null(each)]
+    text = f"{value(needle, parameters)} IN ({', '.join(places)})" if places else "FALSE"
+    if len(places) < len(items):
+        return f"({text} OR {value(needle, parameters)} IS NULL)"
+    return text
+
+
+def _in(bound: Operation, parameters: Parameters) -> str:
+    needle, *items = bound.operands
+    if any(_is_null(each) for each in items) and not _is_null(needle):
+        rest = Operation("in", Sort.BOOLEAN, (needle, *(each for each in items if not _is_null(each))))
+        return f"({_in(rest, parameters)} OR {value(needle, parameters)} IS NULL)"
+    return _two_valued(_plain_in(bound, parameters), bound.operands)
+
+
+def _two_valued(text: str, operands: Sequence[Bound]) -> str:
+    return f"COALESCE({text}, FALSE)" if any(each.nullable for each in operands) else f"({text})"
+
+
+# --- logic
+
+
+def _logic(bound: Operation, parameters: Parameters) -> str:
+    return f"({f' {bound.name.upper()} '.join(value(each, parameters) for each in bound.operands)})"
+
+
+def _not(bound: Operation, parameters: Parameters) -> str:
+    return f"(NOT {value(bound.operands[0], parameters)})"
+
+
+# --- strings
+
+
+def _contains(bound: Operation, parameters: Parameters) -> str:
+    text, sought = (value(each, parameters) for each in bound.operands)
+    return f"(instr({text}, {sought}) > 0)"
+
+
+def _holds(bound: Operation, parameters: Parameters) -> str:
+    return f"COALESCE({_contains(bound, parameters)}, FALSE)"
+
+
+def _plain_starts(bound: Operation, parameters: Parameters) -> str:
+    """A prefix that is known is a range, which an index serves."""
+    text, prefix = bound.operands
+    if isinstance(text, Field) and isinstance(prefix, Constant) and isinstance(prefix.value, str) and prefix.value:
+        column = value(text, parameters)
+        lower, upper = parameters.add(prefix.value), _after_prefix(prefix.value)
+        above = f" AND {column} < {parameters.add(upper)}" if upper is not None else ""
+        return f"({column} >= {lower}{above})"
+    return _starts(bound, parameters)
+
+
+def _after_prefix(prefix: str) -> str | None:
+    """The least text greater than all that begin with `prefix`, or None if there is none."""
+    kept = prefix.rstrip(_LAST_CHARACTER)
+    if not kept:
+        return None
+    following = ord(kept[-1]) + 1
+    # Surrogates are no characters and have no UTF-8.
+    return kept[:-1] + chr(0xE000 if following == 0xD800 else following)
+
+
+def _starts(bound: Operation, parameters: Parameters) -> str:
+    text, prefix = (value(each, parameters) for each in bound.operands)
+    return f"(substr({text}, 1, length({prefix})) = {prefix})"
+
+
+def _ends(bound: Operation, parameters: Parameters) -> str:
+    text, suffix = (value(each, parameters) for each in bound.operands)
+    # A longer suffix than text would reach before the text's start, where databases differ.
+    return f"(length({text}) >= length({suffix}) AND substr({text}, length({text}) - length({suffix}) + 1) = {suffix})"
+
+
+def _length(bound: Operation, parameters: Parameters) -> str:
+    return f"length({value(bound.operands[0], parameters)})"
+
+
+def _index_of(bound: Operation, parameters: Parameters) -> str:
+    text, sought = (value(each, parameters) for each in bound.operands)
+    return f"(instr({text}, {sought}) - 1)"
+
+
+def _substring(bound: Operation, parameters: Parameters) -> str:
+    """Positions count from 0; a negative one from the end (4.01); what lies outside the text is left out."""
+    text = value(bound.operands[0], parameters)
+    start = value(bound.operands[1], parameters)
+    from_end = f"CASE WHEN length({text}) + {start} > 0 THEN length({text}) + {start} ELSE 0 END"
+    at = f"CASE WHEN {start} >= 0 THEN {start} ELSE {from_end} END + 1"
+    if len(bound.operands) == 2:
+        return f"substr({text}, {at})"
+    count = value(bound.operands[2], parameters)
+    return f"substr({text}, {at}, CASE WHEN {count} >= 0 THEN {count} WHEN {count} < 0 THEN 0 END)"
+
+
+def _trim(bound: Operation, parameters: Parameters) -> str:
+    return f"trim({value(bound.operands[0], parameters)}, {parameters.add(_WHITE_SPACE)})"
+
+
+def _concat(bound: Operation, parameters: Parameters) -> str:
+    return f"({' || '.join(value(each, parameters) for each in bound.operands)})"
+
+
+# --- dates and times: parts are those of the value's own offset, which its text shows (4.01 part 2, 5.1.1.8)
+
+
+def _written(bound: Bound, parameters: Parameters) -> str:
+    if isinstance(bound, Field):
+        return snake(bound.declared.name)
+    if isinstance(bound, Constant) and isinstance(bound.value, Instant):
+        return parameters.add(str(bound.value))
+    return value(bound, parameters)
+
+
+def _part(position: int, length: int, position_in_time: int = 0) -> Callable[[Operation, Parameters], str]:
+    """A whole number cut out of a written date-time or date, or at another place out of a time."""
+
+    def part(bound: Operation, parameters: Parameters) -> str:
+        (operand,) = bound.operands
+        at = position_in_time if operand.sort is Sort.TIME else position
+        return f"CAST(substr({_written(operand, parameters)}, {at}, {length}) AS INTEGER)"
+
+    return part
+
+
+def _date(bound: Operation, parameters: Parameters) -> str:
+    return f"substr({_written(bound.operands[0], parameters)}, 1, 10)"
+
+
+def _time(bound: Operation, parameters: Parameters) -> str:
+    text = _written(bound.operands[0], parameters)
+    offset = f"CASE WHEN substr({text}, length({text}), 1) = 'Z' THEN 1 ELSE 6 END"
+    return f"substr({text}, 12, length({text}) - 11 - {offset})"
+
+
+_Writer = Callable[[Operation, Parameters], str]
+
+_PLAIN: Final[Mapping[str, _Writer]] = {
+    "eq": _plain_equal,
+    "gt": _plain_order,
+    "ge": _plain_order,
+    "lt": _plain_order,
+    "le": _plain_order,
+    "in": _plain_in,
+    "startswith": _plain_starts,
+}
+
+_VALUES: Final[Mapping[str, _Writer]] = {
+    "eq": _equal,
+    "ne": _unequal,
+    "gt": _order,
+    "ge": _order,
+    "lt": _order,
+    "le": _order,
+    "in": _in,
+    "and": _logic,
+    "or": _logic,
+    "not": _not,
+    "contains": _contains,
+    "holds": _holds,
+    "startswith": _starts,
+    "endswith": _ends,
+    "length": _length,
+    "indexof": _index_of,
+    "substring": _substring,
+    "trim": _trim,
+    "concat": _concat,
+    "year": _part(1, 4),
+    "month": _part(6, 2),
+    "day": _part(9, 2),
+    "hour": _part(12, 2, 1),
+    "minute": _part(15, 2, 4),
+    "second": _part(18, 2, 7),
+    "date": _date,
+    "time": _time,
+}
+
+
+# --- order and what follows a row in it
+
+
+def order(keys: Sequence[Order], key_column: str, parameters: Parameters) -> str:
+    """The ORDER BY list: null is lowest, and the key breaks ties in the direction of the last sort key."""
+    parts = [f"{value(each.by, parameters)}{_direction(each.descending, each.by.nullable)}" for each in keys]
+    return ", ".join([*parts, f"{key_column}{' DESC' if _ties_descend(keys) else ''}"])
+
+
+def _direction(descending: bool, nullable: bool) -> str:
+    nulls = (" NULLS LAST" if descending else " NULLS FIRST") if nullable else ""
+    return f"{' DESC' if descending else ''}{nulls}"
+
+
+def _ties_descend(keys: Sequence[Order]) -> bool:
+    return bool(keys) and keys[-1].descending
+
+
+def following(
+    keys: Sequence[Order], last: Sequence[object], key_column: str, last_key: str, parameters: Parameters
+) -> str:
+    """The condition of what comes behind a row in the order; `last` are that row's values of the sort keys."""
+    text = f"{key_column} {'<' if _ties_descend(keys) else '>'} {parameters.add(last_key)}"
+    for each, held in zip(reversed(keys), reversed(last), strict=True):
+        column = value(each.by, parameters)
+        if held is None:
+            behind = "FALSE" if each.descending else f"{column} IS NOT NULL"
+            text = f"({behind} OR ({column} IS NULL AND {text}))"
+            continue
+        place = parameters.add(held)
+        behind = f"{column} {'<' if each.descending else '>'} {place}"
+        text = f"({behind} OR ({column} = {place} AND {text}))"
+        if each.descending and each.by.nullable:
+            text = f"({text} OR {column} IS NULL)"
+        else:
+            # Says nothing new; it lets an index on the column start at the right place.
+            text = f"({column} {'<=' if each.descending else '>='} {place} AND {text})"
+    return text

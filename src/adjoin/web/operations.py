@@ -1,0 +1,249 @@
+"""One function for each operation on entities: read what is asked, call the service, write the answer.
+
+Who may call it has been checked before (`graph.py`), and what is refused on the way is answered after (`failures.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from adjoin.odata import headers, paging, query, reader, writer
+from adjoin.odata.edm import Model, Property
+from adjoin.odata.errors import NotAcceptable
+from adjoin.odata.headers import Conditions, Detail, Return
+from adjoin.odata.path import Resource
+from adjoin.odata.query import Expansion, Query
+from adjoin.odata.values import Instant
+from adjoin.odata.writer import Place
+from adjoin.service import entities
+from adjoin.service.entities import Page, Wanted
+from adjoin.service.installation import Installation
+from adjoin.service.world import World
+from adjoin.store.columns import Stored
+from adjoin.store.database import Database
+from adjoin.store.tenants import Tenant
+from adjoin.web.exchange import Request, Response
+
+JSON: Final[Mapping[Detail, str]] = {
+    detail: f"application/json;odata.metadata={detail.value};odata.streaming=true;IEEE754Compatible=false;charset=utf-8"
+    for detail in Detail
+}
+_TEXT: Final = "text/plain"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call on the way through: what is asked, for which tenant, and what answers it."""
+
+    request: Request
+    model: Model
+    root: str
+    resource: Resource
+    tenant: Tenant
+    installation: Installation
+    world: World
+
+    @property
+    def database(self) -> Database:
+        return self.installation.database
+
+    @property
+    def place(self) -> Place:
+        return Place(self.root, self.resource)
+
+    @property
+    def key(self) -> str:
+        return self.resource.key or ""
+
+    @property
+    def declared(self) -> Property:
+        if self.resource.declared is None:
+            raise LookupError("the resource is not a property")
+        return self.resource.declared
+
+    def query(self) -> Query:
+        """The query of a GET on what is asked."""
+        resource = self.resource
+        now = Instant.from_unix(self.world.now())
+        return query.parse(self.request.query, resource.kind, self.model, resource.type, now)
+
+    def header(self, name: str) -> str | None:
+        return self.request.headers.get(name)
+
+    def detail(self, format_option: str | None = None) -> Detail:
+        return headers.json_detail(self.header("accept"), format_option)
+
+    def conditions(self) -> Conditions:
+        return headers.conditions(self.header("if-match"), self.header("if-none-match"))
+
+
+async def list_entities(call: Call) -> Response:
+    asked = call.query()
+    detail = call.detail(asked.format)
+    preferred = headers.preferences(call.header("prefer"))
+    size = min(preferred.max_page_size or entities.PAGE_SIZE, entities.PAGE_SIZE)
+    scope = _scope(call, call.place, asked)
+    continuation = paging.read(asked.token, call.installation.paging_key, scope) if asked.token else None
+    page = await entities.page(call.database, call.tenant, call.resource.type, Wanted(asked, size, continuation))
+    url = f"{call.request.origin}{call.request.path}"
+    link = _next_link(call, page, url, call.request.query, scope)
+    response = Response(
+        200, writer.collection(call.place, page.rows, asked.select, detail, page.count, link), JSON[detail]
+    )
+    if preferred.max_page_size is not None:
+        response.headers.append(("preference-applied", f"odata.maxpagesize={size}"))
+    return response
+
+
+def _scope(call: Call, place: Place, asked: Query) -> str:
+    """What a link to more is good for: this tenant, this collection, this query."""
+    return f"{call.tenant.id}/{'/'.join(place.resource.trail)}/{asked.fingerprint}"
+
+
+def _next_link(call: Call, page: Page, url: str, raw_query: str, scope: str) -> str | None:
+    if page.continuation is None:
+        return None
+    return paging.next_link(url, raw_query, paging.write(page.continuation, call.installation.paging_key, scope))
+
+
+async def count_entities(call: Call) -> Response:
+    asked = call.query()
+    _check_text(call, "A count")
+    number = await entities.count(call.database, call.tenant, call.resource.type, asked.where)
+    return Response(200, str(number).encode(), _TEXT)
+
+
+async def get_entity(call: Call) -> Response:
+    asked = call.query()
+    detail = call.detail(asked.format)
+    found = await entities.get(call.database, call.tenant, call.resource.type, call.key)
+    tag = headers.entity_tag(found.version)
+    if call.conditions().unchanged(tag):
+        return Response(304, headers=[("etag", tag)])
+    return _entity(call, found, 200, asked.select, detail)
+
+
+async def get_singleton(call: Call) -> Response:
+    asked = call.query()
+    detail = call.detail(asked.format)
+    expanded = [await _expanded(call, each) for each in asked.expand]
+    return Response(200, writer.entity(call.place, _singleton(call), asked.select, detail, expanded), JSON[detail])
+
+
+def _singleton(call: Call) -> tuple[str]:
+    """A singleton belongs to a tenant and goes by its id."""
+    return (call.tenant.id,)
+
+
+async def _expanded(call: Call, expansion: Expansion) -> writer.Expanded:
+    asked, name = expansion.query, expansion.navigation.name
+    place = Place(
+        call.root, replace(call.resource, trail=(*call.resource.trail, name), navigation=expansion.navigation)
+    )
+    page = await entities.page(call.database, call.tenant, expansion.navigation.target, Wanted(asked))
+    url = f"{call.root}/{'/'.join(place.resource.trail)}"
+    link = _next_link(call, page, url, query.as_options(expansion.raw), _scope(call, place, asked))
+    return writer.Expanded(place, name, page.rows, asked.select, page.count, link)
+
+
+async def get_property(call: Call) -> Response:
+    asked = call.query()
+    detail = call.detail(asked.format)
+    value = await _value(call)
+    if value is None:
+        return Response(204)
+    return Response(200, writer.single(call.place, call.resource.key, call.declared, value, detail), JSON[detail])
+
+
+async def get_value(call: Call) -> Response:
+    call.query()
+    _check_text(call, "A raw value")
+    value = await _value(call)
+    if value is None:
+        return Response(204)
+    return Response(200, str(value).encode(), f"{_TEXT};charset=utf-8")
+
+
+async def _value(call: Call) -> object:
+    at = call.resource.type.properties.index(call.declared)
+    if call.resource.navigation is None:
+        return _singleton(call)[at]
+    return (await entities.get(call.database, call.tenant, call.resource.type, call.key)).row[at]
+
+
+def _check_text(call: Call, what: str) -> None:
+    if not headers.accepts_text(call.header("accept")):
+        raise NotAcceptable(f"{what} is served as text/plain.")
+
+
+async def create_entity(call: Call) -> Response:
+    query.check_no_options(call.request.query)
+    headers.check_json_body(call.header("content-type"))
+    detail = call.detail()
+    preferred = headers.preferences(call.header("prefer")).answer
+    values = reader.read_create(call.model, call.resource.type, await call.request.body())
+    made = await entities.create(call.database, call.tenant, call.resource.type, values, call.world)
+    location = call.place.entity_url(str(made.row[0]))
+    if preferred is Return.MINIMAL:
+        return _minimal([("location", location), ("odata-entityid", location)])
+    response = _entity(call, made, 201, (), detail)
+    response.headers.append(("location", location))
+    return _applied(response, preferred)
+
+
+async def change_entity(call: Call) -> Response:
+    query.check_no_options(call.request.query)
+    headers.check_json_body(call.header("content-type"))
+    detail = call.detail()
+    preferred = headers.preferences(call.header("prefer")).answer
+    values = reader.read_patch(call.model, call.resource.type, call.key.lower(), await call.request.body())
+    changed = await _change(call, values)
+    if preferred is Return.MINIMAL:
+        return _minimal([("etag", headers.entity_tag(changed.version))])
+    return _applied(_entity(call, changed, 200, (), detail), preferred)
+
+
+async def remove_entity(call: Call) -> Response:
+    query.check_no_options(call.request.query)
+    await entities.remove(call.database, call.tenant, call.resource.type, call.key, _check(call.conditions()))
+    return Response(204)
+
+
+async def set_property(call: Call) -> Response:
+    query.check_no_options(call.request.query)
+    headers.check_json_body(call.header("content-type"))
+    value = reader.read_single(call.declared, await call.request.body())
+    changed = await _change(call, {call.declared.name: value})
+    return Response(204, headers=[("etag", headers.entity_tag(changed.version))])
+
+
+async def clear_property(call: Call) -> Response:
+    query.check_no_options(call.request.query)
+    changed = await _change(call, {call.declared.name: reader.read_value(call.declared, None)})
+    return Response(204, headers=[("etag", headers.entity_tag(changed.version))])
+
+
+async def _change(call: Call, values: Mapping[str, reader.Value]) -> Stored:
+    check = _check(call.conditions())
+    return await entities.change(call.database, call.tenant, call.resource.type, call.key, values, check)
+
+
+def _check(conditions: Conditions) -> entities.Check:
+    return lambda version: conditions.check(headers.entity_tag(version))
+
+
+def _entity(call: Call, stored: Stored, status: int, select: tuple[str, ...], detail: Detail) -> Response:
+    tag = headers.entity_tag(stored.version)
+    return Response(status, writer.entity(call.place, stored.row, select, detail), JSON[detail], [("etag", tag)])
+
+
+def _minimal(own: list[tuple[str, str]]) -> Response:
+    return Response(204, headers=[*own, ("preference-applied", "return=minimal")])
+
+
+def _applied(response: Response, asked: Return | None) -> Response:
+    if asked is Return.REPRESENTATION:
+        response.headers.append(("preference-applied", "return=representation"))
+    return response
