@@ -80,6 +80,17 @@ class InvalidValue(ProtocolRefusal):
     """A member of a request body that is missing or has a value its type does not take."""
 
 
+class TooManyItems(ProtocolRefusal):
+    """A batch of more requests than are taken at once; the words are Graph's (graph-contract 3.9)."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"Number of batch request steps exceeds the maximum value of {limit}.")
+
+
+class FailedDependency(ProtocolRefusal):
+    """A request of a batch that was not run, since one that it depends on failed."""
+
+
 class UnsupportedMediaType(ProtocolRefusal):
     """A request body whose Content-Type is not one that is read here."""
 

@@ -96,7 +96,7 @@ def _decode(part: str) -> str:
     if _BAD_ESCAPE.search(part):
         raise Malformed("The path holds a '%' that is not followed by two hexadecimal digits.")
     try:
-        text = unquote_to_bytes(part).decode("utf-8")
+        text = unquote_to_bytes(part.encode("latin-1", "replace")).decode("utf-8")
     except UnicodeDecodeError:
         raise Malformed("The path is not valid UTF-8.") from None
     if fault := unstorable(text):

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar
 from urllib.parse import quote, unquote_to_bytes
 
 from adjoin.odata.binding import Surroundings, bind_filter, bind_order
@@ -21,6 +21,8 @@ from adjoin.odata.errors import Malformed, NotServed, OptionNotAllowed, UnknownN
 from adjoin.odata.path import Kind
 from adjoin.odata.search import bind_search
 from adjoin.odata.values import Instant, unstorable
+
+T = TypeVar("T")
 
 MAX_LENGTH: Final = 16_384
 MAX_OPTIONS: Final = 64
@@ -171,7 +173,7 @@ def _query(found: Mapping[str, str], taken: frozenset[str], around: Surroundings
         return Query(format=found.get("format"))
     return Query(
         where=_where(found, around),
-        order=bind_order(found["orderby"], around) if "orderby" in found else (),
+        order=_named("orderby", bind_order, found, around) if "orderby" in found else (),
         select=_select(found["select"], around) if "select" in found else (),
         top=_whole_number("top", found),
         skip=_whole_number("skip", found) or 0,
@@ -195,10 +197,18 @@ def _refuse(name: str) -> None:
 def _where(found: Mapping[str, str], around: Surroundings) -> Bound | None:
     parts = []
     if "filter" in found:
-        parts.append(bind_filter(found["filter"], around))
+        parts.append(_named("filter", bind_filter, found, around))
     if "search" in found:
         parts.append(bind_search(found["search"], around.entity))
     return Operation("and", Sort.BOOLEAN, tuple(parts)) if len(parts) == 2 else next(iter(parts), None)
+
+
+def _named(name: str, bind: Callable[[str, Surroundings], T], found: Mapping[str, str], around: Surroundings) -> T:
+    """An option bound, and named in what is said of its syntax."""
+    try:
+        return bind(found[name], around)
+    except Malformed as refusal:
+        raise Malformed(f"Invalid ${name} clause: {refusal.message}", refusal.position) from None
 
 
 def _fingerprint(found: Mapping[str, str]) -> str:

@@ -49,7 +49,7 @@ def read_single(declared: Property, body: bytes) -> Value:
     """The new value of one property, from its wrapped form `{"value": …}` (OData JSON 4.01 section 11)."""
     if declared.generated:
         raise InvalidValue(f"The property '{declared.name}' of an entity cannot be changed.")
-    members = {name: value for name, value in _object(body).items() if "@" not in name}
+    members = {name: value for name, value in read_object(body).items() if "@" not in name}
     if set(members) != {"value"}:
         raise MalformedBody(_UNREADABLE, 'The new value of a property is sent as {"value": …}.')
     return read_value(declared, members["value"])
@@ -57,7 +57,7 @@ def read_single(declared: Property, body: bytes) -> Value:
 
 def _read(model: Model, entity: EntityType, body: bytes) -> dict[str, Value]:
     values: dict[str, Value] = {}
-    for name, value in _object(body).items():
+    for name, value in read_object(body).items():
         if "@" in name:
             if name in ("@odata.type", "@type"):
                 _check_type(model, entity, value)
@@ -72,7 +72,8 @@ def _read(model: Model, entity: EntityType, body: bytes) -> dict[str, Value]:
     return values
 
 
-def _object(body: bytes) -> Mapping[str, Any]:
+def read_object(body: bytes) -> Mapping[str, Any]:
+    """The members of a body that is a JSON object. Raises MalformedBody."""
     try:
         # PowerShell writes a byte order mark; RFC 8259 section 8.1 lets a reader pass over it.
         text = body.decode("utf-8-sig")

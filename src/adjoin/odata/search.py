@@ -53,7 +53,7 @@ class _Reader:
 
     def _all(self, depth: int) -> Bound:
         parts = [self._one(depth)]
-        while self._takes("AND") or self._begins_term():
+        while self._takes("AND") or self._begins_part():
             parts.append(self._one(depth))
         return parts[0] if len(parts) == 1 else Operation("and", Sort.BOOLEAN, tuple(parts))
 
@@ -86,6 +86,10 @@ class _Reader:
             return False
         kind, text, _ = self._tokens[self._at]
         return kind == "phrase" or text not in ("AND", "OR", "NOT", "(", ")")
+
+    def _begins_part(self) -> bool:
+        """Whether something follows that can be joined without an AND."""
+        return self._begins_term() or (self._at < len(self._tokens) and self._tokens[self._at][1] in ("NOT", "("))
 
     def _position(self) -> int:
         return self._tokens[self._at][2] if self._at < len(self._tokens) else self._end

@@ -121,7 +121,7 @@ class Application:
                 id=request_id,
                 client_id=request_id,
             )
-            response = await self._respond(request, scope)
+            response = await failures.settled(self._handled(request, scope), request, self._world.now)
             await _send(send, response, self._common_headers(request, scope["scheme"]))
             if self._config.log_requests:
                 self._log_request(request, response, started)
@@ -130,19 +130,11 @@ class Application:
         finally:
             self._under_way -= 1
 
-    async def _respond(self, request: Request, scope: Scope) -> Response:
-        try:
-            self._read_head(request, scope)
-            if self._stopping:
-                raise Stopping
-            return await self._route(request)
-        except Refusal as refusal:
-            return failures.answer(refusal, request, self._world.now())
-        except ClientGone:
-            raise
-        except Exception:  # noqa: BLE001 - the last resort: whatever it is, the caller gets an answer
-            self._log.exception("fault", request_id=request.id, method=request.method, path=request.path)
-            return failures.fault(request, self._world.now())
+    async def _handled(self, request: Request, scope: Scope) -> Response:
+        self._read_head(request, scope)
+        if self._stopping:
+            raise Stopping
+        return await self._route(request)
 
     def _read_head(self, request: Request, scope: Scope) -> None:
         check_target(request.path, request.query)

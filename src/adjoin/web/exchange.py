@@ -41,9 +41,13 @@ class Request:
     receive: Receive
     id: str
     client_id: str
+    content: bytes | None = None
+    """The body where it is at hand already, as in a batch."""
 
     async def body(self) -> bytes:
         """The body, unpacked. Raises BodyTooLarge, BodyTooSlow, UnsupportedEncoding or MalformedBody."""
+        if self.content is not None:
+            return self.content
         encoding = self.headers.get("content-encoding", "identity").strip().lower()
         if encoding not in ("identity", "gzip", "x-gzip", ""):
             raise UnsupportedEncoding("A body is sent as it is, or packed with gzip.")

@@ -6,10 +6,12 @@ Source: graph-contract 3.1 to 3.3; rows that it leaves open are decided in docs/
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
+
+import structlog
 
 from adjoin.identity import tokens
 from adjoin.identity.clouds import GRAPH_APP_ID
@@ -20,7 +22,7 @@ from adjoin.odata.errors import Refusal
 from adjoin.service import errors as service
 from adjoin.store import database as store
 from adjoin.web import errors as web
-from adjoin.web.exchange import Request, Response
+from adjoin.web.exchange import ClientGone, Request, Response
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,8 @@ TABLE: Final[Mapping[type[Refusal], Row]] = {
     odata.UnknownType: _BAD_REQUEST,
     odata.UnknownProperty: _BAD_REQUEST,
     odata.InvalidValue: Row(400, "ModelValidationFailure", repeat=True),
+    odata.TooManyItems: Row(400, "MaximumValueExceeded"),
+    odata.FailedDependency: Row(424, "FailedDependency"),
     odata.UnsupportedMediaType: _BAD_REQUEST,
     odata.UnsupportedEncoding: Row(415, "UnsupportedMediaType"),
     odata.NotAcceptable: Row(406, "NotAcceptable"),
@@ -82,6 +86,7 @@ TABLE: Final[Mapping[type[Refusal], Row]] = {
 # No request meets these: they keep the service from starting.
 AT_START: Final = (KeyRefusal, store.Unusable)
 
+_LOG: Final = structlog.get_logger("adjoin.web")
 _FAULT: Final = Row(500, "InternalServerError")
 _NOBODY: Final = "00000000-0000-0000-0000-000000000000"
 
@@ -104,6 +109,24 @@ def answer(refusal: Refusal, request: Request, now: float) -> Response:
     if row.retry_after is not None:
         response.headers.append(("retry-after", str(row.retry_after)))
     return response
+
+
+async def settled(act: Awaitable[Response], request: Request, now: Callable[[], float]) -> Response:
+    """The answer that `act` gives, or that of what it raises: a refusal in its form, a fault of our own in the log."""
+    try:
+        return await act
+    except ClientGone:
+        raise
+    except Exception as error:  # noqa: BLE001 - the last resort: whatever it is, the caller gets an answer
+        return answer_to(error, request, now())
+
+
+def answer_to(error: Exception, request: Request, now: float) -> Response:
+    """The answer to anything that was raised."""
+    if isinstance(error, Refusal):
+        return answer(error, request, now)
+    _LOG.error("fault", request_id=request.id, method=request.method, path=request.path, exc_info=error)
+    return fault(request, now)
 
 
 def fault(request: Request, now: float) -> Response:

@@ -6,7 +6,7 @@ Routing, token, personal account, licence, permission; then the operation, which
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from adjoin import model
@@ -14,13 +14,14 @@ from adjoin.identity.caller import Caller
 from adjoin.identity.tokens import EmptyToken, VerifiedTokens
 from adjoin.odata import headers, metadata, path, query
 from adjoin.odata.edm import Model
-from adjoin.odata.errors import NotServed
 from adjoin.odata.path import Kind, Resource
 from adjoin.odata.values import Instant
 from adjoin.service import access
 from adjoin.service.installation import Installation
 from adjoin.service.world import World
-from adjoin.web import operations
+from adjoin.store.database import Database
+from adjoin.web import failures, operations
+from adjoin.web.batch import Batch
 from adjoin.web.errors import MethodNotAllowed, NoRoute
 from adjoin.web.exchange import Request, Response
 from adjoin.web.operations import JSON, Call
@@ -48,6 +49,8 @@ class Graph:
         if resource.kind in _ANONYMOUS and request.method == "GET":
             return self._describe(request, served, resource, root)
         caller = self._caller(request)
+        if resource.kind is Kind.BATCH and request.method == "POST":
+            return await self._batch(request, version).run()
         tenant = await access.admit(self.installation.database.reader, caller)
         operation = _operation(resource, request.method)
         if operation is None:
@@ -61,6 +64,23 @@ class Graph:
         if scheme.lower() != "bearer":
             raise EmptyToken
         return self.tokens.verify(token.strip(), self.world.now())
+
+    def _batch(self, request: Request, version: str) -> Batch:
+        """A batch needs a good token; what else is checked, each of its requests is checked for."""
+        return Batch(
+            request,
+            version,
+            self.installation.database,
+            self._respond_within,
+            lambda error, refused: failures.answer_to(error, refused, self.world.now()),
+            self.world.new_request_id,
+        )
+
+    async def _respond_within(
+        self, request: Request, version: str, parts: tuple[str, ...], database: Database
+    ) -> Response:
+        within = replace(self, installation=replace(self.installation, database=database))
+        return await failures.settled(within.respond(request, version, parts), request, self.world.now)
 
     def _describe(self, request: Request, served: Model, resource: Resource, root: str) -> Response:
         """The service document or the metadata, which need no token."""
@@ -77,10 +97,6 @@ class Graph:
 _Operation = Callable[[Call], Awaitable[Response]]
 
 
-async def _batch(_: Call) -> Response:
-    raise NotServed("$batch is not served yet.")
-
-
 _OPERATIONS: Final[Mapping[tuple[Kind, str], _Operation]] = {
     (Kind.SINGLETON, "GET"): operations.get_singleton,
     (Kind.COLLECTION, "GET"): operations.list_entities,
@@ -94,13 +110,12 @@ _OPERATIONS: Final[Mapping[tuple[Kind, str], _Operation]] = {
     (Kind.PROPERTY, "PATCH"): operations.set_property,
     (Kind.PROPERTY, "DELETE"): operations.clear_property,
     (Kind.VALUE, "GET"): operations.get_value,
-    (Kind.BATCH, "POST"): _batch,
 }
 
 
 def _operation(resource: Resource, method: str) -> _Operation | None:
     """What a method does with a resource, or None. Only what a navigation property with `write` holds can change."""
-    writable = resource.kind is Kind.BATCH or (resource.navigation is not None and bool(resource.navigation.write))
+    writable = resource.navigation is not None and bool(resource.navigation.write)
     if method != "GET" and not writable:
         return None
     return _OPERATIONS.get((resource.kind, method))
