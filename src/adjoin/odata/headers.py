@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from enum import Enum
-from typing import Final
+from typing import Final, NamedTuple
 
 from adjoin.odata.errors import (
     Malformed,
@@ -56,6 +57,7 @@ class MediaRange:
 _QUALITY: Final = re.compile(r"[01](?:\.\d{0,3})?")
 _JSON_CHARSETS: Final = ("utf-8", "utf8", "us-ascii")
 _MAX_RANGES: Final = 32
+_MAX_REQUEST_ID: Final = 128
 
 
 def media_ranges(accept: str) -> list[MediaRange]:
@@ -183,6 +185,26 @@ def _entity_tags(name: str, text: str | None) -> frozenset[str] | None:
 def entity_tag(version: int) -> str:
     """The weak entity tag of a row's version."""
     return f'W/"{version}"'
+
+
+class Repeat(NamedTuple):
+    """The name of a request that may be sent again, and when it was first sent, in Unix seconds."""
+
+    request_id: str
+    first_sent: int
+
+
+def repeat(request_id: str | None, first_sent: str | None) -> Repeat | None:
+    """The Repeatability headers (OASIS Repeatable Requests 1.0). Raises Malformed where one is missing or wrong."""
+    if request_id is None and first_sent is None:
+        return None
+    if not request_id or len(request_id) > _MAX_REQUEST_ID or not request_id.isascii():
+        raise Malformed(f"Repeatability-Request-ID is missing or longer than {_MAX_REQUEST_ID} characters.")
+    try:
+        moment = parsedate_to_datetime(first_sent or "")
+        return Repeat(request_id, int(moment.timestamp()))
+    except (ValueError, OverflowError):
+        raise Malformed("Repeatability-First-Sent is missing or is no HTTP date.") from None
 
 
 def check_versions(version: str | None, max_version: str | None) -> None:

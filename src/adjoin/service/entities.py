@@ -5,7 +5,7 @@ These are the rules that hold for every entity type; what a type has of its own 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,7 +14,9 @@ from adjoin.odata.edm import EntityType
 from adjoin.odata.paging import Continuation
 from adjoin.odata.query import Query
 from adjoin.odata.values import BadValue, parse_guid
+from adjoin.service import repeats
 from adjoin.service.errors import NotFound, Taken
+from adjoin.service.repeats import Repeatable
 from adjoin.service.world import World
 from adjoin.store import rows
 from adjoin.store.columns import Row, Stored, Value
@@ -24,9 +26,6 @@ from adjoin.store.tables import table_of
 from adjoin.store.tenants import Tenant
 
 PAGE_SIZE: Final = 1_000
-
-Check = Callable[[int], None]
-"""Looks at the version of what is to be changed, in the same transaction, and raises what forbids the change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +44,31 @@ class Page:
     rows: Sequence[Row]
     continuation: Continuation | None
     count: int | None
+
+
+def _unconditional(_: int) -> None:
+    """The check of a change that is carried out whatever is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The circumstances of a change.
+
+    `check` looks at the version of what is to be changed, in the transaction of the change, and raises what forbids
+    it. `repeatable` is set where the client may send the same request again.
+    """
+
+    database: Database
+    tenant: Tenant
+    now: float
+    check: Callable[[int], None] = _unconditional
+    repeatable: Repeatable | None = None
+
+    async def carry_out(self, act: Callable[[Session], Awaitable[Stored | None]]) -> Stored | None:
+        """Run `act` in a transaction, or give what came of it when the same request came first."""
+        return await self.database.write(
+            lambda session: repeats.once(session, self.tenant.number, self.repeatable, self.now, act)
+        )
 
 
 async def page(database: Database, tenant: Tenant, entity: EntityType, wanted: Wanted) -> Page:
@@ -79,53 +103,51 @@ async def count(database: Database, tenant: Tenant, entity: EntityType, where: B
 
 async def get(database: Database, tenant: Tenant, entity: EntityType, key: str) -> Stored:
     """One entity. Raises NotFound."""
-    found = await rows.get(database.reader, table_of(entity), tenant.number, _known(key))
+    return _there(await rows.get(database.reader, table_of(entity), tenant.number, _known(key)))
+
+
+async def create(change: Change, entity: EntityType, values: Mapping[str, Value], world: World) -> Stored:
+    """A new entity, under the key among `values` or else under a new one. Raises Taken."""
+    table, version = table_of(entity), int(change.now * 1_000)
+    whole = {entity.key.name: world.new_id(), **values}
+
+    async def act(session: Session) -> Stored:
+        made = await rows.insert(session, table, change.tenant.number, whole, version)
+        if made is None:
+            raise Taken(str(whole[entity.key.name]))
+        return made
+
+    return _there(await change.carry_out(act))
+
+
+async def alter(change: Change, entity: EntityType, key: str, values: Mapping[str, Value]) -> Stored:
+    """Change some properties of an entity, and give it whole. Raises NotFound, or what the change's check raises."""
+    table, tenant, known = table_of(entity), change.tenant.number, _known(key)
+
+    async def act(session: Session) -> Stored:
+        found = _there(await rows.get(session, table, tenant, known))
+        change.check(found.version)
+        changed = await rows.update(session, table, tenant, known, values) if values else None
+        return changed or found
+
+    return _there(await change.carry_out(act))
+
+
+async def remove(change: Change, entity: EntityType, key: str) -> None:
+    """Delete an entity. Raises NotFound, or what the change's check raises."""
+    table, tenant, known = table_of(entity), change.tenant.number, _known(key)
+
+    async def act(session: Session) -> None:
+        change.check(_there(await rows.get(session, table, tenant, known)).version)
+        await rows.delete(session, table, tenant, known)
+
+    await change.carry_out(act)
+
+
+def _there(found: Stored | None) -> Stored:
     if found is None:
         raise NotFound
     return found
-
-
-async def create(
-    database: Database, tenant: Tenant, entity: EntityType, values: Mapping[str, Value], world: World
-) -> Stored:
-    """A new entity, under the key among `values` or else under a new one. Raises Taken."""
-    table, version = table_of(entity), int(world.now() * 1_000)
-    whole = {entity.key.name: world.new_id(), **values}
-    made = await database.write(lambda session: rows.insert(session, table, tenant.number, whole, version))
-    if made is None:
-        raise Taken(str(whole[entity.key.name]))
-    return made
-
-
-async def change(
-    database: Database, tenant: Tenant, entity: EntityType, key: str, values: Mapping[str, Value], check: Check
-) -> Stored:
-    """Change some properties of an entity, and give it whole. Raises NotFound, or what `check` raises."""
-    table, known = table_of(entity), _known(key)
-
-    async def act(session: Session) -> Stored:
-        found = await rows.get(session, table, tenant.number, known)
-        if found is None:
-            raise NotFound
-        check(found.version)
-        changed = await rows.update(session, table, tenant.number, known, values) if values else None
-        return changed or found
-
-    return await database.write(act)
-
-
-async def remove(database: Database, tenant: Tenant, entity: EntityType, key: str, check: Check) -> None:
-    """Delete an entity. Raises NotFound, or what `check` raises."""
-    table, known = table_of(entity), _known(key)
-
-    async def act(session: Session) -> None:
-        found = await rows.get(session, table, tenant.number, known)
-        if found is None:
-            raise NotFound
-        check(found.version)
-        await rows.delete(session, table, tenant.number, known)
-
-    await database.write(act)
 
 
 def _known(key: str) -> str:

@@ -50,6 +50,10 @@ class NotFound(ServiceRefusal):
         super().__init__("An error has occurred")
 
 
+class RepeatRejected(ServiceRefusal):
+    """A repeatable request that is too old, or whose id was used for another (OASIS Repeatable Requests 1.0)."""
+
+
 class Taken(ServiceRefusal):
     """An entity with the id that a create asks for is there already."""
 

@@ -71,6 +71,21 @@ SETTINGS: Final = Table(
 )
 
 
+REPEATED_REQUESTS: Final = Table(
+    "repeated_requests",
+    METADATA,
+    Column("tenant", Integer, ForeignKey("tenants.number", ondelete="CASCADE"), primary_key=True),
+    Column("client", Text, primary_key=True),
+    Column("request_id", Text, primary_key=True),
+    Column("digest", LargeBinary, nullable=False),
+    Column("outcome", LargeBinary, nullable=False),
+    Column("created", _TYPES["ticks"], nullable=False),
+    Index("repeated_requests_by_created", "created"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+
 def _declare(table: columns.Table) -> None:
     key = table.type.key.name
     Table(

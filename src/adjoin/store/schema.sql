@@ -54,3 +54,16 @@ CREATE INDEX domain_join_connectors_by_display_name ON domain_join_connectors (t
 CREATE INDEX domain_join_connectors_by_last_connection_date_time ON domain_join_connectors (tenant, last_connection_date_time_ticks, id);
 CREATE INDEX domain_join_connectors_by_state ON domain_join_connectors (tenant, state, id);
 CREATE INDEX domain_join_connectors_by_version ON domain_join_connectors (tenant, version_folded, id);
+CREATE TABLE repeated_requests (
+	tenant INTEGER NOT NULL, 
+	client TEXT NOT NULL, 
+	request_id TEXT NOT NULL, 
+	digest BLOB NOT NULL, 
+	outcome BLOB NOT NULL, 
+	created INTEGER NOT NULL, 
+	PRIMARY KEY (tenant, client, request_id), 
+	FOREIGN KEY(tenant) REFERENCES tenants (number) ON DELETE CASCADE
+)
+ WITHOUT ROWID,
+ STRICT;
+CREATE INDEX repeated_requests_by_created ON repeated_requests (created);

@@ -42,12 +42,15 @@ class Request:
     id: str
     client_id: str
     content: bytes | None = None
-    """The body where it is at hand already, as in a batch."""
+    """The body where it is at hand already: read before, or part of a batch."""
 
     async def body(self) -> bytes:
         """The body, unpacked. Raises BodyTooLarge, BodyTooSlow, UnsupportedEncoding or MalformedBody."""
-        if self.content is not None:
-            return self.content
+        if self.content is None:
+            self.content = await self._arrived()
+        return self.content
+
+    async def _arrived(self) -> bytes:
         encoding = self.headers.get("content-encoding", "identity").strip().lower()
         if encoding not in ("identity", "gzip", "x-gzip", ""):
             raise UnsupportedEncoding("A body is sent as it is, or packed with gzip.")

@@ -69,6 +69,7 @@ TABLE: Final[Mapping[type[Refusal], Row]] = {
     service.NotLicensed: Row(403, "Forbidden", nested=True),
     service.NotPermitted: Row(403, "Forbidden", nested=True),
     service.NotFound: Row(404, "ResourceNotFound", nested=True),
+    service.RepeatRejected: Row(412, "ConditionNotMet", nested=True),
     service.Taken: Row(409, "Conflict", nested=True),
     store.Unavailable: _UNAVAILABLE,
     store.Overloaded: _UNAVAILABLE,
@@ -106,6 +107,8 @@ def answer(refusal: Refusal, request: Request, now: float) -> Response:
         response.headers.append(("www-authenticate", _challenge(request)))
     if row.status == 405:
         response.headers.append(("allow", "GET, POST, PATCH, PUT, DELETE, OPTIONS"))
+    if isinstance(refusal, service.RepeatRejected):
+        response.headers.append(("repeatability-result", "rejected"))
     if row.retry_after is not None:
         response.headers.append(("retry-after", str(row.retry_after)))
     return response

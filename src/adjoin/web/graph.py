@@ -57,7 +57,11 @@ class Graph:
             raise NoRoute(resource.template, request.method, request.path)
         access.check(caller, _accepted(resource, request.method))
         headers.check_versions(request.headers.get("odata-version"), request.headers.get("odata-maxversion"))
-        return await operation(Call(request, served, root, resource, tenant, self.installation, self.world))
+        call = Call(request, served, root, resource, caller, tenant, self.installation, self.world)
+        response = await operation(call)
+        if request.method != "GET" and "repeatability-request-id" in request.headers:
+            response.headers.append(("repeatability-result", "accepted"))
+        return response
 
     def _caller(self, request: Request) -> Caller:
         scheme, _, token = request.headers.get("authorization", "").strip().partition(" ")

@@ -5,10 +5,12 @@ Who may call it has been checked before (`graph.py`), and what is refused on the
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+from adjoin.identity.caller import Caller
 from adjoin.odata import headers, paging, query, reader, writer
 from adjoin.odata.edm import Model, Property
 from adjoin.odata.errors import NotAcceptable
@@ -18,8 +20,9 @@ from adjoin.odata.query import Expansion, Query
 from adjoin.odata.values import Instant
 from adjoin.odata.writer import Place
 from adjoin.service import entities
-from adjoin.service.entities import Page, Wanted
+from adjoin.service.entities import Change, Page, Wanted
 from adjoin.service.installation import Installation
+from adjoin.service.repeats import Repeatable
 from adjoin.service.world import World
 from adjoin.store.columns import Stored
 from adjoin.store.database import Database
@@ -41,6 +44,7 @@ class Call:
     model: Model
     root: str
     resource: Resource
+    caller: Caller
     tenant: Tenant
     installation: Installation
     world: World
@@ -77,6 +81,26 @@ class Call:
 
     def conditions(self) -> Conditions:
         return headers.conditions(self.header("if-match"), self.header("if-none-match"))
+
+    async def change(self) -> Change:
+        """The circumstances of the change that is asked for."""
+        conditions = self.conditions()
+        return Change(
+            self.database,
+            self.tenant,
+            self.world.now(),
+            lambda version: conditions.check(headers.entity_tag(version)),
+            await self._repeatable(),
+        )
+
+    async def _repeatable(self) -> Repeatable | None:
+        named = headers.repeat(self.header("repeatability-request-id"), self.header("repeatability-first-sent"))
+        if named is None:
+            return None
+        digest = hashlib.sha256(f"{self.request.method} {self.request.path} {named.first_sent}\n".encode())
+        digest.update(await self.request.body())
+        client = f"{self.caller.subject} {self.caller.client_id}"
+        return Repeatable(client, named.request_id, named.first_sent, digest.digest())
 
 
 async def list_entities(call: Call) -> Response:
@@ -184,7 +208,7 @@ async def create_entity(call: Call) -> Response:
     detail = call.detail()
     preferred = headers.preferences(call.header("prefer")).answer
     values = reader.read_create(call.model, call.resource.type, await call.request.body())
-    made = await entities.create(call.database, call.tenant, call.resource.type, values, call.world)
+    made = await entities.create(await call.change(), call.resource.type, values, call.world)
     location = call.place.entity_url(str(made.row[0]))
     if preferred is Return.MINIMAL:
         return _minimal([("location", location), ("odata-entityid", location)])
@@ -199,7 +223,7 @@ async def change_entity(call: Call) -> Response:
     detail = call.detail()
     preferred = headers.preferences(call.header("prefer")).answer
     values = reader.read_patch(call.model, call.resource.type, call.key.lower(), await call.request.body())
-    changed = await _change(call, values)
+    changed = await entities.alter(await call.change(), call.resource.type, call.key, values)
     if preferred is Return.MINIMAL:
         return _minimal([("etag", headers.entity_tag(changed.version))])
     return _applied(_entity(call, changed, 200, (), detail), preferred)
@@ -207,7 +231,7 @@ async def change_entity(call: Call) -> Response:
 
 async def remove_entity(call: Call) -> Response:
     query.check_no_options(call.request.query)
-    await entities.remove(call.database, call.tenant, call.resource.type, call.key, _check(call.conditions()))
+    await entities.remove(await call.change(), call.resource.type, call.key)
     return Response(204)
 
 
@@ -215,23 +239,15 @@ async def set_property(call: Call) -> Response:
     query.check_no_options(call.request.query)
     headers.check_json_body(call.header("content-type"))
     value = reader.read_single(call.declared, await call.request.body())
-    changed = await _change(call, {call.declared.name: value})
+    changed = await entities.alter(await call.change(), call.resource.type, call.key, {call.declared.name: value})
     return Response(204, headers=[("etag", headers.entity_tag(changed.version))])
 
 
 async def clear_property(call: Call) -> Response:
     query.check_no_options(call.request.query)
-    changed = await _change(call, {call.declared.name: reader.read_value(call.declared, None)})
+    nothing = {call.declared.name: reader.read_value(call.declared, None)}
+    changed = await entities.alter(await call.change(), call.resource.type, call.key, nothing)
     return Response(204, headers=[("etag", headers.entity_tag(changed.version))])
-
-
-async def _change(call: Call, values: Mapping[str, reader.Value]) -> Stored:
-    check = _check(call.conditions())
-    return await entities.change(call.database, call.tenant, call.resource.type, call.key, values, check)
-
-
-def _check(conditions: Conditions) -> entities.Check:
-    return lambda version: conditions.check(headers.entity_tag(version))
 
 
 def _entity(call: Call, stored: Stored, status: int, select: tuple[str, ...], detail: Detail) -> Response:

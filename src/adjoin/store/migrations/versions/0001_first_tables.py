@@ -64,4 +64,17 @@ def upgrade() -> None:
     op.create_index('domain_join_connectors_by_last_connection_date_time', 'domain_join_connectors', ['tenant', 'last_connection_date_time_ticks', 'id'], unique=False)
     op.create_index('domain_join_connectors_by_state', 'domain_join_connectors', ['tenant', 'state', 'id'], unique=False)
     op.create_index('domain_join_connectors_by_version', 'domain_join_connectors', ['tenant', 'version_folded', 'id'], unique=False)
+    op.create_table('repeated_requests',
+    sa.Column('tenant', sa.Integer(), nullable=False),
+    sa.Column('client', sa.Text(), nullable=False),
+    sa.Column('request_id', sa.Text(), nullable=False),
+    sa.Column('digest', sa.LargeBinary(), nullable=False),
+    sa.Column('outcome', sa.LargeBinary(), nullable=False),
+    sa.Column('created', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
+    sa.ForeignKeyConstraint(['tenant'], ['tenants.number'], ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('tenant', 'client', 'request_id'),
+    sqlite_strict=True,
+    sqlite_with_rowid=False
+    )
+    op.create_index('repeated_requests_by_created', 'repeated_requests', ['created'], unique=False)
     # ### end Alembic commands ###

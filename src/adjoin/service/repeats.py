@@ -1,0 +1,67 @@
+"""Changes that a client may send again after a lost answer: carried out once, answered alike each time.
+
+OASIS Repeatable Requests 1.0. Only what succeeded is kept: a refused request changed nothing, and is looked at afresh.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from adjoin.service.errors import RepeatRejected
+from adjoin.store import repeats
+from adjoin.store.columns import Row, Stored
+from adjoin.store.database import Session
+from adjoin.store.repeats import Kept
+
+WINDOW: Final = 24 * 3_600
+"""How long, in seconds, a request can be repeated (the standard asks for five minutes at least)."""
+
+_AHEAD: Final = 300
+_OUTCOME: Final = msgspec.msgpack.Decoder(tuple[tuple[str | int | bool | None, ...], int] | None)
+
+
+@dataclass(frozen=True, slots=True)
+class Repeatable:
+    """A request that may come again: whose it is, its id, when it was first sent (Unix seconds), and its digest."""
+
+    client: str
+    request_id: str
+    first_sent: int
+    digest: bytes
+
+
+async def once(
+    session: Session,
+    tenant: int,
+    request: Repeatable | None,
+    now: float,
+    act: Callable[[Session], Awaitable[Stored | None]],
+) -> Stored | None:
+    """What came of `act`, run now or when the request came first. Raises RepeatRejected, or what `act` raises."""
+    if request is None:
+        return await act(session)
+    if not now - WINDOW <= request.first_sent <= now + _AHEAD:
+        raise RepeatRejected(f"Repeatability-First-Sent is not within the last {WINDOW // 3600} hours")
+    kept = await repeats.find(session, tenant, request.client, request.request_id)
+    if kept is not None:
+        if not hmac.compare_digest(kept.digest, request.digest):
+            raise RepeatRejected("The Repeatability-Request-ID was used for another request")
+        return _stored(kept.outcome)
+    outcome = await act(session)
+    await repeats.forget(session, int(now) - WINDOW - _AHEAD)
+    kept = Kept(request.digest, msgspec.msgpack.encode(outcome))
+    await repeats.keep(session, tenant, request.client, request.request_id, kept, int(now))
+    return outcome
+
+
+def _stored(outcome: bytes) -> Stored | None:
+    found = _OUTCOME.decode(outcome)
+    if found is None:
+        return None
+    row: Row = found[0]
+    return Stored(row, found[1])
