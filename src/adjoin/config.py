@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 
 from adjoin.odata.errors import Refusal
+from adjoin.service.throttle import Limits
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 
@@ -31,6 +32,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
     public_url: str | None = None
     behind_proxy: bool = False
     audiences: tuple[str, ...] = ()
+    throttle: str = "off"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "text", "json"] = "auto"
     log_requests: bool = True
@@ -104,6 +106,7 @@ def check(config: Config) -> None:
         raise BadConfig("--tls-cert and --tls-key go together: give both or neither.")
     if config.database is not None and "://" in config.database and not config.database.startswith("sqlite:///"):
         raise BadConfig("--database takes a file or sqlite:///FILE in this version.")
+    Limits.parse(config.throttle)
     if config.public_url is not None and not config.public_url.startswith(("https://", "http://")):
         raise BadConfig("--public-url begins with https:// or http://.")
     if config.scheme == "http" and not config.behind_proxy and not _is_loopback(config.host):

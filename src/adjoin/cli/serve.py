@@ -56,6 +56,10 @@ def serve(
         list[str] | None,
         typer.Option("--audience", metavar="AUD", help="A further audience to accept in tokens. May be repeated."),
     ] = None,
+    throttle: Annotated[
+        str | None,
+        typer.Option("--throttle", metavar="LIMITS", help="off, graph, or own figures. [default: off]"),
+    ] = None,
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"] | None, typer.Option("--log-level", help="[default: info]")
     ] = None,
@@ -81,6 +85,7 @@ def serve(
         public_url=public_url,
         behind_proxy=behind_proxy,
         audiences=tuple(audience) if audience else None,
+        throttle=throttle,
         log_level=log_level,
         log_format=log_format,
         log_requests=log_requests,

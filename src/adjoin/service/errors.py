@@ -43,6 +43,14 @@ class NotPermitted(ServiceRefusal):
         self.accepted = accepted
 
 
+class Throttled(ServiceRefusal):
+    """One call too many; `retry_after` is in seconds."""
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__("Too many requests.")
+        self.retry_after = retry_after
+
+
 class NotFound(ServiceRefusal):
     """There is no such entity in the caller's tenant. The words are Intune's, which say no more."""
 

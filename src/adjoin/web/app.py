@@ -20,6 +20,7 @@ from adjoin.model import VERSIONS
 from adjoin.odata import path
 from adjoin.odata.errors import Refusal
 from adjoin.service.installation import Installation, open_installation
+from adjoin.service.throttle import Limits, Throttle
 from adjoin.service.world import RandomBlock, World
 from adjoin.web import failures, front, login
 from adjoin.web.errors import MethodNotAllowed, Stopping, UnknownVersion
@@ -72,7 +73,9 @@ class Application:
             config.data_dir, config.database_file, config.keys_dir, self._world
         )
         trust = issuer.trust(self._installation.ring, GLOBAL, config.audiences)
-        self._graph = Graph(self._installation, VerifiedTokens(trust), self._world)
+        limits = Limits.parse(config.throttle)
+        throttle = Throttle(limits) if limits else None
+        self._graph = Graph(self._installation, VerifiedTokens(trust), self._world, throttle)
         self._login = Login(self._installation, self._world)
 
     async def close(self) -> None:

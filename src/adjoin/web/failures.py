@@ -68,6 +68,7 @@ TABLE: Final[Mapping[type[Refusal], Row]] = {
     service.PersonalAccount: _BAD_REQUEST,
     service.NotLicensed: Row(403, "Forbidden", nested=True),
     service.NotPermitted: Row(403, "Forbidden", nested=True),
+    service.Throttled: Row(429, "TooManyRequests"),
     service.NotFound: Row(404, "ResourceNotFound", nested=True),
     service.RepeatRejected: Row(412, "ConditionNotMet", nested=True),
     service.Taken: Row(409, "Conflict", nested=True),
@@ -109,8 +110,9 @@ def answer(refusal: Refusal, request: Request, now: float) -> Response:
         response.headers.append(("allow", "GET, POST, PATCH, PUT, DELETE, OPTIONS"))
     if isinstance(refusal, service.RepeatRejected):
         response.headers.append(("repeatability-result", "rejected"))
-    if row.retry_after is not None:
-        response.headers.append(("retry-after", str(row.retry_after)))
+    wait = refusal.retry_after if isinstance(refusal, service.Throttled) else row.retry_after
+    if wait is not None:
+        response.headers.append(("retry-after", str(wait)))
     return response
 
 

@@ -18,6 +18,7 @@ from adjoin.odata.path import Kind, Resource
 from adjoin.odata.values import Instant
 from adjoin.service import access
 from adjoin.service.installation import Installation
+from adjoin.service.throttle import Throttle
 from adjoin.service.world import World
 from adjoin.store.database import Database
 from adjoin.web import failures, operations
@@ -38,6 +39,7 @@ class Graph:
     installation: Installation
     tokens: VerifiedTokens
     world: World
+    throttle: Throttle | None = None
 
     async def respond(self, request: Request, version: str, parts: tuple[str, ...]) -> Response:
         """Answer a request for what `parts` name below a version. Raises a Refusal."""
@@ -52,6 +54,8 @@ class Graph:
         if resource.kind is Kind.BATCH and request.method == "POST":
             return await self._batch(request, version).run()
         tenant = await access.admit(self.installation.database.reader, caller)
+        if self.throttle is not None:
+            self.throttle.count(tenant.id, caller.client_id, request.method != "GET", self.world.now())
         operation = _operation(resource, request.method)
         if operation is None:
             raise NoRoute(resource.template, request.method, request.path)
