@@ -1,0 +1,70 @@
+"""People, keys of applications, grants, revocation, and licences that end"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+_TICKS = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
+def upgrade() -> None:
+    op.add_column("tenants", sa.Column("licence_ends", _TICKS, nullable=True))
+    with op.batch_alter_table("applications", table_kwargs={"sqlite_strict": True, "sqlite_with_rowid": False}) as table:
+        table.alter_column("secret_digest", existing_type=sa.LargeBinary(), nullable=True)
+        table.add_column(sa.Column("redirect_uris", sa.Text(), server_default="", nullable=False))
+        table.add_column(sa.Column("public_client", sa.Integer(), server_default="0", nullable=False))
+        table.add_column(sa.Column("revoked_before", _TICKS, server_default="0", nullable=False))
+    op.create_table(
+        "application_keys",
+        sa.Column("tenant", sa.Integer(), nullable=False),
+        sa.Column("application", sa.Text(), nullable=False),
+        sa.Column("thumbprint", sa.Text(), nullable=False),
+        sa.Column("public_key", sa.LargeBinary(), nullable=False),
+        sa.Column("expires", _TICKS, nullable=True),
+        sa.Column("created", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["tenant", "application"], ["applications.tenant", "applications.id"], ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("tenant", "application", "thumbprint"),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "users",
+        sa.Column("tenant", sa.Integer(), nullable=False),
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("display_name", sa.Text(), nullable=False),
+        sa.Column("password_hash", sa.Text(), nullable=False),
+        sa.Column("permissions", sa.Text(), nullable=False),
+        sa.Column("enabled", sa.Integer(), server_default="1", nullable=False),
+        sa.Column("revoked_before", _TICKS, server_default="0", nullable=False),
+        sa.Column("created", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["tenant"], ["tenants.number"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("tenant", "id"),
+        sa.UniqueConstraint("tenant", "name"),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "grants",
+        sa.Column("tenant", sa.Integer(), nullable=False),
+        sa.Column("digest", sa.LargeBinary(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("client", sa.Text(), nullable=False),
+        sa.Column("subject", sa.Text(), nullable=True),
+        sa.Column("content", sa.LargeBinary(), nullable=False),
+        sa.Column("created", _TICKS, nullable=False),
+        sa.Column("expires", _TICKS, nullable=False),
+        sa.ForeignKeyConstraint(["tenant"], ["tenants.number"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("tenant", "digest"),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    op.create_index("grants_by_expiry", "grants", ["expires"])
+    op.create_index("grants_by_subject", "grants", ["tenant", "subject"])
