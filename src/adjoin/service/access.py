@@ -12,14 +12,14 @@ from adjoin.store.database import Session
 from adjoin.store.tenants import Tenant
 
 
-async def admit(session: Session, caller: Caller) -> Tenant:
-    """The tenant in which the caller acts. Raises PersonalAccount, UnknownTenant or NotLicensed."""
+async def admit(session: Session, caller: Caller, now: float) -> Tenant:
+    """The tenant in which the caller acts at this Unix time. Raises PersonalAccount, UnknownTenant or NotLicensed."""
     if caller.personal:
         raise PersonalAccount
     tenant = await tenants.find(session, caller.tenant_id)
     if tenant is None:
         raise UnknownTenant
-    if not tenant.licensed:
+    if not tenant.licensed(now):
         raise NotLicensed
     return tenant
 

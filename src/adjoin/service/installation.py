@@ -30,6 +30,8 @@ class Installation:
     database: Database
     ring: KeyRing
     paging_key: TokenKey
+    audit_days: int = 365
+    """How many days audit events are kept."""
 
 
 async def open_installation(data_dir: Path, database_file: Path, keys_dir: Path, world: World) -> Installation:

@@ -152,7 +152,7 @@ def _declare(table: columns.Table) -> None:
             for each, column in table.columns
         ),
         Column("row_version", _TYPES["ticks"], nullable=False, server_default="1"),
-        *(_index(table, each) for each in table.type.properties if each.name != key),
+        *(_index(table, each) for each in table.type.properties if each.name != key and not table.type.append_only),
         sqlite_strict=True,
         sqlite_with_rowid=False,
     )

@@ -65,8 +65,8 @@ CREATE TABLE "applications" (
 	public_client INTEGER DEFAULT '0' NOT NULL, 
 	revoked_before INTEGER DEFAULT '0' NOT NULL, 
 	PRIMARY KEY (tenant, id), 
-	UNIQUE (tenant, name), 
-	FOREIGN KEY(tenant) REFERENCES tenants (number) ON DELETE CASCADE
+	FOREIGN KEY(tenant) REFERENCES tenants (number) ON DELETE CASCADE, 
+	UNIQUE (tenant, name)
 )
  WITHOUT ROWID,
  STRICT;
@@ -115,3 +115,31 @@ CREATE TABLE grants (
  STRICT;
 CREATE INDEX grants_by_expiry ON grants (expires);
 CREATE INDEX grants_by_subject ON grants (tenant, subject);
+CREATE TABLE audit_events (
+	tenant INTEGER NOT NULL, 
+	id TEXT NOT NULL, 
+	display_name TEXT, 
+	display_name_folded TEXT, 
+	component_name TEXT, 
+	component_name_folded TEXT, 
+	actor TEXT, 
+	activity TEXT, 
+	activity_folded TEXT, 
+	activity_date_time TEXT NOT NULL, 
+	activity_date_time_ticks INTEGER NOT NULL, 
+	activity_type TEXT, 
+	activity_type_folded TEXT, 
+	activity_operation_type TEXT, 
+	activity_operation_type_folded TEXT, 
+	activity_result TEXT, 
+	activity_result_folded TEXT, 
+	correlation_id TEXT NOT NULL, 
+	resources TEXT NOT NULL, 
+	category TEXT, 
+	category_folded TEXT, 
+	row_version INTEGER DEFAULT '1' NOT NULL, 
+	PRIMARY KEY (tenant, id), 
+	FOREIGN KEY(tenant) REFERENCES tenants (number) ON DELETE CASCADE
+)
+ WITHOUT ROWID,
+ STRICT;

@@ -53,7 +53,7 @@ class Graph:
         caller = self._caller(request)
         if resource.kind is Kind.BATCH and request.method == "POST":
             return await self._batch(request, version).run()
-        tenant = await access.admit(self.installation.database.reader, caller)
+        tenant = await access.admit(self.installation.database.reader, caller, self.world.now())
         if self.throttle is not None:
             self.throttle.count(tenant.id, caller.client_id, request.method != "GET", self.world.now())
         operation = _operation(resource, request.method)

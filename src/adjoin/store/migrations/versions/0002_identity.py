@@ -68,3 +68,32 @@ def upgrade() -> None:
     )
     op.create_index("grants_by_expiry", "grants", ["expires"])
     op.create_index("grants_by_subject", "grants", ["tenant", "subject"])
+    op.create_table(
+        "audit_events",
+        sa.Column("tenant", sa.Integer(), nullable=False),
+        sa.Column("id", sa.Text(), nullable=False),
+        *(
+            sa.Column(f"{name}{folded}", sa.Text(), nullable=True)
+            for name in ("display_name", "component_name")
+            for folded in ("", "_folded")
+        ),
+        sa.Column("actor", sa.Text(), nullable=True),
+        sa.Column("activity", sa.Text(), nullable=True),
+        sa.Column("activity_folded", sa.Text(), nullable=True),
+        sa.Column("activity_date_time", sa.Text(), nullable=False),
+        sa.Column("activity_date_time_ticks", _TICKS, nullable=False),
+        *(
+            sa.Column(f"{name}{folded}", sa.Text(), nullable=True)
+            for name in ("activity_type", "activity_operation_type", "activity_result")
+            for folded in ("", "_folded")
+        ),
+        sa.Column("correlation_id", sa.Text(), nullable=False),
+        sa.Column("resources", sa.Text(), nullable=False),
+        sa.Column("category", sa.Text(), nullable=True),
+        sa.Column("category_folded", sa.Text(), nullable=True),
+        sa.Column("row_version", _TICKS, server_default="1", nullable=False),
+        sa.ForeignKeyConstraint(["tenant"], ["tenants.number"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("tenant", "id"),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
