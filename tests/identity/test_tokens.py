@@ -24,9 +24,7 @@ from joserfc.jwk import ECKey, RSAKey
 
 from adjoin.identity.caller import Caller, Kind
 from adjoin.identity.clouds import GLOBAL, GRAPH_APP_ID, PERSONAL_TENANT
-from adjoin.identity.keys import VerificationKey
-from adjoin.identity.tokens import (
-    MAX_TOKEN_LENGTH,
+from adjoin.identity.errors import (
     EmptyToken,
     ExpiredToken,
     InvalidAudience,
@@ -36,11 +34,12 @@ from adjoin.identity.tokens import (
     NotAToken,
     TokenNotYetValid,
     TokenRefusal,
-    Trust,
     UnknownKey,
-    VerifiedTokens,
-    verify,
 )
+from adjoin.identity.keys import VerificationKey
+from adjoin.identity.tokens import MAX_TOKEN_LENGTH, verify
+from adjoin.identity.trust import Trust
+from adjoin.identity.verified import VerifiedTokens
 
 NOW: Final = 1_800_000_000
 SKEW: Final = 300
@@ -523,6 +522,8 @@ def test_application() -> None:
         personal=False,
         not_before=NOW - 300,
         expires=NOW + 3600,
+        issued=NOW - 300,
+        issuer=None,
         token_id="uti-1",
         can_take_challenge=True,
         name="Provisioning",
@@ -589,7 +590,7 @@ def test_audiences_of_graph(audience: object) -> None:
 @pytest.mark.parametrize(
     "changes",
     [{"typ": GONE}, {"typ": "jwt"}, {"typ": "at+jwt"}, {"typ": "application/at+jwt"}, {"x5t": KID}, {"unknown": {}}],
-    ids=str,
+    ids=["none", "jwt", "at+jwt", "media type", "thumbprint", "unknown"],
 )
 def test_headers_that_do_not_matter(changes: dict[str, Any]) -> None:
     assert verify(headed(**changes), TRUST, NOW).tenant_id == TENANT

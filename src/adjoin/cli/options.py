@@ -12,6 +12,7 @@ import typer
 
 from adjoin import config
 from adjoin.config import Config
+from adjoin.identity.clouds import CloudName
 from adjoin.odata.errors import Refusal
 from adjoin.service.installation import Installation, open_installation, tenant_named
 from adjoin.service.world import World
@@ -32,6 +33,10 @@ Database = Annotated[
 Settings = Annotated[
     Path | None,
     typer.Option("--config", metavar="FILE", help="Settings file. [default: adjoin.toml, if it is there]"),
+]
+Cloud = Annotated[
+    CloudName | None,
+    typer.Option("--cloud", help="The national cloud to stand for. [default: global]", show_default=False),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 TenantName = Annotated[

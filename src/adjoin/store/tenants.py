@@ -41,6 +41,11 @@ async def find(session: Session, tenant_id: str) -> Tenant | None:
     return _first(await session.fetch(f"SELECT {_COLUMNS} FROM tenants WHERE id = ?1", (tenant_id,)))
 
 
+async def find_by_number(session: Session, number: int) -> Tenant | None:
+    """The tenant with this number, or None."""
+    return _first(await session.fetch(f"SELECT {_COLUMNS} FROM tenants WHERE number = ?1", (number,)))
+
+
 async def find_by_id_or_name(session: Session, text: str) -> Tenant | None:
     """The tenant that a person means by its GUID or by its name."""
     sql = f"SELECT {_COLUMNS} FROM tenants WHERE id = ?1 OR name = ?2"
