@@ -43,7 +43,11 @@ def connect(path: Path) -> sqlite3.Connection:
     It may be handed to one other thread, never used by two.
     """
     try:
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        # Only ever with O_EXCL: closing another descriptor of the file would drop the locks that this process's other
+        # connections hold on it, and the next process to leave would take the log away from under them
+        # (sqlite.org/howtocorrupt.html, 2.2).
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         connection = sqlite3.connect(path, isolation_level=None, cached_statements=256, check_same_thread=False)
     except (OSError, sqlite3.Error) as error:
         raise Unusable(f"The database {path} cannot be opened: {error}.") from error
