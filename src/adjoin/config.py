@@ -67,7 +67,7 @@ def load(flags: Mapping[str, Any], environment: Mapping[str, str], file: Path | 
     settings |= {name.replace("_", "-"): value for name, value in flags.items() if value is not None}
     try:
         config = msgspec.convert(settings, Config, strict=False, dec_hook=_path)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, TypeError) as error:
         raise BadConfig(f"A setting is wrong: {error}.") from None
     check(config)
     return config
@@ -97,7 +97,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
 def _path(wanted: type, value: object) -> object:
     if wanted is Path and isinstance(value, str | Path):
         return Path(value)
-    raise NotImplementedError
+    raise TypeError(f"a path is text, not {value!r}")
 
 
 def check(config: Config) -> None:

@@ -63,14 +63,21 @@ _MAX_REQUEST_ID: Final = 128
 def media_ranges(accept: str) -> list[MediaRange]:
     """The entries of an Accept header, best first; those of quality 0, and malformed ones, are left out."""
     ranges = []
+    refused = set()
     for entry in accept.split(",")[:_MAX_RANGES]:
         media_type, *parameters = (part.strip() for part in entry.split(";"))
         named = tuple((name.strip().lower(), value.strip().strip('"')) for name, _, value in _pairs(parameters))
         quality = next((value for name, value in named if name == "q"), "1")
         weight = float(quality) if _QUALITY.fullmatch(quality) else 1.0
-        if media_type and weight > 0:
+        if weight == 0:
+            refused.add(media_type.lower())
+        elif media_type:
             ranges.append(MediaRange(media_type.lower(), tuple(p for p in named if p[0] != "q"), weight))
-    return sorted(ranges, key=lambda each: -each.quality)
+    kept = [each for each in ranges if each.type not in refused]
+    # What is refused by its own name is refused although a wildcard would take it (RFC 9110 section 12.5.1).
+    if "application/json" in refused:
+        kept = [each for each in kept if not each.type.endswith("*")]
+    return sorted(kept, key=lambda each: -each.quality)
 
 
 def _pairs(parameters: list[str]) -> Iterator[tuple[str, str, str]]:
@@ -87,8 +94,10 @@ def json_detail(accept: str | None, format_option: str | None = None) -> Detail:
         return Detail.MINIMAL
     for each in media_ranges(asked):
         if each.type in ("application/json", "application/*", "*/*", "text/plain", "text/json", "text/*"):
-            return _detail(each)
-    raise NotAcceptable("This resource is served as application/json.")
+            detail = _detail(each)
+            if detail is not None:
+                return detail
+    raise NotAcceptable("This resource is served as application/json, with odata.metadata none, minimal or full.")
 
 
 def _format_as_accept(text: str) -> str:
@@ -97,14 +106,11 @@ def _format_as_accept(text: str) -> str:
     return f"{short.get(name.strip().lower(), name)};{rest}" if rest else short.get(name.strip().lower(), name)
 
 
-def _detail(media: MediaRange) -> Detail:
+def _detail(media: MediaRange) -> Detail | None:
     asked = next((value.lower() for name, value in media.parameters if name in ("odata.metadata", "metadata")), None)
     if asked is None:
         return Detail.MINIMAL
-    try:
-        return Detail(asked)
-    except ValueError:
-        raise NotAcceptable("odata.metadata is one of none, minimal and full.") from None
+    return Detail(asked) if asked in ("none", "minimal", "full") else None
 
 
 def prefers_csdl_json(accept: str | None, format_option: str | None = None) -> bool:

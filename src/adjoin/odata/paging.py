@@ -11,6 +11,7 @@ import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import unquote_plus
 
 import msgspec
 
@@ -61,10 +62,16 @@ def read(token: str, key: TokenKey, scope: str) -> Continuation:
         data = urlsafe_b64decode(token + "=" * (-len(token) % 4))
     except ValueError:
         raise refusal from None
+    # Base64 has several spellings of the same bytes; a token has the one that it was given in.
+    if urlsafe_b64encode(data).decode().rstrip("=") != token:
+        raise refusal
     signature, payload = data[:_SIGNATURE_BYTES], data[_SIGNATURE_BYTES:]
     if not hmac.compare_digest(signature, key.signature(payload, scope)):
         raise refusal
-    return _DECODER.decode(payload)
+    try:
+        return _DECODER.decode(payload)
+    except msgspec.DecodeError:
+        raise refusal from None  # signed by another version of this service
 
 
 def next_link(url: str, raw_query: str, token: str) -> str:
@@ -74,5 +81,5 @@ def next_link(url: str, raw_query: str, token: str) -> str:
 
 
 def _option(part: str) -> str:
-    name = part.partition("=")[0].strip("+").lower().replace("%24", "$").replace("%20", "")
-    return name.removeprefix("$")
+    """An option's name as the query reader sees it (`query.given`)."""
+    return unquote_plus(part.partition("=")[0]).strip().lower().removeprefix("$")

@@ -164,9 +164,11 @@ def parse(raw: str, kind: Kind, model: Model, entity: EntityType | None, now: In
 
 
 def _query(found: Mapping[str, str], taken: frozenset[str], around: Surroundings | None) -> Query:
-    for name in found:
+    for name, text in found.items():
         if name not in taken:
             _refuse(name)
+        if not text.strip():
+            raise Malformed(f"The query option '${name}' has no value.")
         if name in _NOT_SERVED:
             raise NotServed(f"The query option '${name}' is not served.")
     if around is None:

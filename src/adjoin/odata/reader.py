@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NoReturn
 
@@ -94,8 +95,7 @@ def read_object(body: bytes) -> Mapping[str, Any]:
 def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        names = [name for name, _ in pairs]
-        double = next(name for name in names if names.count(name) > 1)
+        double = Counter(name for name, _ in pairs).most_common(1)[0][0]
         raise MalformedBody(
             f"Multiple properties with the name '{_shown(double)}' were detected in a resource. "
             "In OData, duplicate property names are not allowed."

@@ -43,6 +43,8 @@ TENANTS: Final = Table(
     Column("name", Text, nullable=False, unique=True),
     Column("licence", Text, nullable=False),
     Column("created", Text, nullable=False),
+    # A number is never given again: a request under way may still hold that of a tenant just removed.
+    sqlite_autoincrement=True,
     sqlite_strict=True,
 )
 

@@ -103,8 +103,10 @@ def _unpacked(data: bytes) -> bytes:
         raise MalformedBody("The request body is not the gzip that its Content-Encoding says.") from None
     if len(content) > MAX_BODY:
         raise BodyTooLarge(MAX_BODY)
-    if not unpacker.eof:
-        raise MalformedBody("The request body is not the gzip that its Content-Encoding says: it ends too early.")
+    if not unpacker.eof or unpacker.unused_data:
+        raise MalformedBody(
+            "The request body is not the gzip that its Content-Encoding says: it ends too early or goes on."
+        )
     return content
 
 
