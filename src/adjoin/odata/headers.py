@@ -54,6 +54,8 @@ class MediaRange:
     quality: float
 
 
+# What clients mostly send for JSON; read once and for all.
+_USUAL: Final = frozenset({"application/json", "*/*"})
 _QUALITY: Final = re.compile(r"[01](?:\.\d{0,3})?")
 _JSON_CHARSETS: Final = ("utf-8", "utf8", "us-ascii")
 _MAX_RANGES: Final = 32
@@ -89,8 +91,8 @@ def json_detail(accept: str | None, format_option: str | None = None) -> Detail:
 
     `text/plain` is let through too: SDKs send it where Graph answers JSON errors all the same (clients.md item 10).
     """
-    asked = _format_as_accept(format_option) if format_option is not None else accept
-    if not asked:
+    asked = _format_as_accept(format_option) if format_option is not None else accept or "*/*"
+    if asked in _USUAL:
         return Detail.MINIMAL
     for each in media_ranges(asked):
         if each.type in ("application/json", "application/*", "*/*", "text/plain", "text/json", "text/*"):

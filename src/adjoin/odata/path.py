@@ -21,6 +21,8 @@ MAX_SEGMENT_LENGTH: Final = 1_024
 
 _KEY_IN_PARENTHESES: Final = re.compile(r"([^()]+)\((.*)\)", re.DOTALL)
 _STRING_LITERAL: Final = re.compile(r"'((?:[^']|'')*)'", re.DOTALL)
+# What is the same decoded, as nearly every segment is.
+_PLAIN: Final = re.compile(r"[A-Za-z0-9$._~-]*")
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
@@ -93,6 +95,8 @@ def segments(raw_path: str) -> tuple[str, ...]:
 def _decode(part: str) -> str:
     if len(part) > MAX_SEGMENT_LENGTH:
         raise Malformed(f"A path segment is longer than {MAX_SEGMENT_LENGTH} characters.")
+    if _PLAIN.fullmatch(part):
+        return part
     if _BAD_ESCAPE.search(part):
         raise Malformed("The path holds a '%' that is not followed by two hexadecimal digits.")
     try:
@@ -131,10 +135,9 @@ def _below_entity(model: Model, at: Resource, rest: list[str]) -> Resource:
         name, key = _split_key(segment)
         if navigation := at.type.find_navigation(name):
             trail = (*at.trail, navigation.name)
-            collection = replace(at, kind=Kind.COLLECTION, trail=trail, navigation=navigation)
             if key is None:
-                return _below_collection(model, collection, more)
-            return _below_entity(model, replace(collection, kind=Kind.ENTITY, key=key), more)
+                return _below_collection(model, Resource(Kind.COLLECTION, trail, at.root, navigation), more)
+            return _below_entity(model, Resource(Kind.ENTITY, trail, at.root, navigation, key), more)
     raise UnknownSegment(segment)
 
 
@@ -149,7 +152,7 @@ def _below_collection(model: Model, at: Resource, rest: list[str]) -> Resource:
         return _below_collection(model, at, more)
     if segment.startswith("$") or "(" in segment:
         raise UnknownSegment(segment)
-    return _below_entity(model, replace(at, kind=Kind.ENTITY, key=segment), more)
+    return _below_entity(model, Resource(Kind.ENTITY, at.trail, at.root, at.navigation, segment), more)
 
 
 def _below_property(at: Resource, rest: list[str]) -> Resource:

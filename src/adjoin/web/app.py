@@ -201,7 +201,7 @@ async def _send(send: Send, response: Response, common: list[tuple[str, str]]) -
         pairs.append(("content-length", str(len(response.body))))
     if not any(name == "cache-control" for name, _ in response.headers):
         pairs.append(("cache-control", "no-cache"))
-    headers = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in pairs]
+    headers = [(name.encode(), value.encode("latin-1", "replace")) for name, value in pairs]
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     await send({"type": "http.response.body", "body": response.body})
 
