@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from adjoin.cli.options import Database, DataDir, Json, Settings, TenantName, load, run, tenant_meant
+from adjoin.cli.options import Database, DataDir, Json, Settings, TenantName, checked_name, load, run, tenant_meant
 from adjoin.cli.output import print_json, print_line, print_table
 from adjoin.identity import issuer
 from adjoin.odata.errors import Refusal
@@ -43,6 +43,7 @@ def add(
     config: Settings = None,
 ) -> None:
     """Register an application and print its secret, which is shown this once and stored nowhere."""
+    checked_name(name)
     for each in permission:
         if not each or each.split() != [each]:
             raise BadPermission(f"'{each}' is no permission: a permission is one word.")

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
+import msgspec
 import structlog
 import typer
 from granian.constants import HTTPModes, Interfaces
@@ -91,7 +92,7 @@ def serve(
         log_requests=log_requests,
     )
     logs.configure(loaded.log_level, loaded.log_format)
-    _check_address(loaded)
+    loaded = msgspec.structs.replace(loaded, port=_free_port(loaded))
     with contextlib.suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_serve(loaded, quiet))
 
@@ -110,8 +111,13 @@ async def _serve(loaded: Config, quiet: bool) -> None:
     await application.open()
     server = _server(application, loaded)
     loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        log.info("stopping")
+        server.stop()  # type: ignore[no-untyped-call]
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, server.stop)
+        loop.add_signal_handler(number, stop)
     running = loop.create_task(server.serve())
     if await _listening(loaded, running):
         log.info("listening", version=__version__, url=_url(loaded))
@@ -121,7 +127,6 @@ async def _serve(loaded: Config, quiet: bool) -> None:
     try:
         await running
     finally:
-        log.info("stopping")
         await application.close()
         log.info("stopped")
 
@@ -144,13 +149,17 @@ def _server(application: Application, loaded: Config) -> Server:
     )
 
 
-def _check_address(loaded: Config) -> None:
-    """Refuse an address that cannot be had. The server itself shares ports, and would share one with a stranger."""
+def _free_port(loaded: Config) -> int:
+    """The port to listen on, a free one for 0. Raises CannotListen for an address that cannot be had.
+
+    The server itself shares ports, and would share one with a stranger.
+    """
     try:
         family = socket.getaddrinfo(loaded.host, loaded.port, type=socket.SOCK_STREAM)[0][0]
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((loaded.host, loaded.port))
+            return int(probe.getsockname()[1])
     except OSError as error:
         raise CannotListen(f"Cannot listen on {loaded.host}:{loaded.port}: {error.strerror}.") from None
 
@@ -173,7 +182,9 @@ def _url(loaded: Config) -> str:
 
 def _greeting(loaded: Config) -> str:
     """The URL, and the published create call ready to be pasted. It fetches its token itself: none is printed."""
-    command = shlex.join([str(Path(sys.argv[0]).resolve()), "token", "--data-dir", str(loaded.data_dir.resolve())])
+    program = Path(sys.argv[0]).resolve()
+    start = [sys.executable, "-m", "adjoin"] if program.suffix == ".py" else [str(program)]
+    command = shlex.join([*start, "token", "--data-dir", str(loaded.data_dir.resolve())])
     if loaded.database is not None:
         command += shlex.join(["", "--database", str(loaded.database_file.resolve())])
     url = _url(loaded)

@@ -17,6 +17,7 @@ import msgspec
 
 from adjoin.odata.errors import MalformedBody, TooManyItems
 from adjoin.odata.reader import read_object
+from adjoin.odata.values import unstorable
 
 MAX_ITEMS: Final = 20
 _MAX_ID: Final = 128
@@ -70,6 +71,8 @@ def _item(value: object) -> Item:
     method, url, item_id = members.get("method"), members.get("url"), members.get("id")
     if not isinstance(item_id, str | int) or isinstance(item_id, bool) or not 0 < len(str(item_id)) <= _MAX_ID:
         raise MalformedBody("A request of a batch has an 'id', which is a string.")
+    if unstorable(str(item_id)):
+        raise MalformedBody("The 'id' of a request of the batch is not valid text.")
     if not isinstance(method, str) or not isinstance(url, str):
         raise MalformedBody(f"The batch's request '{item_id}' needs 'method' and 'url', which are strings.")
     headers = _headers(members.get("headers"), item_id)

@@ -69,8 +69,12 @@ def bind_order(text: str, around: Surroundings) -> tuple[Order, ...]:
         raise Malformed(f"$orderby has more than {MAX_ORDER_KEYS} keys.")
     binder = _Binder(around)
     orders = tuple(Order(binder.bind(node), descending) for node, descending in items)
-    # What is the same for every row orders nothing.
-    return tuple(each for each in orders if not isinstance(each.by, Constant))
+    # What is the same for every row orders nothing, nor does what an earlier key has ordered by.
+    kept: dict[Bound, Order] = {}
+    for each in orders:
+        if not isinstance(each.by, Constant):
+            kept.setdefault(each.by, each)
+    return tuple(kept.values())
 
 
 class _Binder:

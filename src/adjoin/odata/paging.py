@@ -11,14 +11,16 @@ import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import unquote_plus
+from urllib.parse import quote, unquote_plus
 
 import msgspec
 
-from adjoin.odata.errors import Malformed
+from adjoin.odata.errors import Malformed, NotServed
 
 _SIGNATURE_BYTES: Final = 16
-_MAX_TOKEN: Final = 2_048
+_KEPT: Final = "".join(map(chr, range(0x21, 0x7F)))
+# Holds the values of the sort keys, each up to the longest text of a property; the whole has to fit into a URL.
+MAX_TOKEN: Final = 12_288
 
 
 class Continuation(msgspec.Struct, frozen=True, array_like=True):
@@ -48,15 +50,18 @@ _DECODER: Final = msgspec.msgpack.Decoder(Continuation)
 
 
 def write(continuation: Continuation, key: TokenKey, scope: str) -> str:
-    """A $skiptoken. `scope` names the tenant and collection that it is for."""
+    """A $skiptoken. `scope` names the tenant and collection that it is for. Raises NotServed for one beyond all bounds."""
     payload = msgspec.msgpack.encode(continuation)
-    return urlsafe_b64encode(key.signature(payload, scope) + payload).decode().rstrip("=")
+    token = urlsafe_b64encode(key.signature(payload, scope) + payload).decode().rstrip("=")
+    if len(token) > MAX_TOKEN:
+        raise NotServed("The values that $orderby sorts by are too long for a link to the next page.")
+    return token
 
 
 def read(token: str, key: TokenKey, scope: str) -> Continuation:
     """The content of a $skiptoken that `write` made with the same key and scope. Raises Malformed."""
     refusal = Malformed("The $skiptoken is not one that this service gave for this list.")
-    if len(token) > _MAX_TOKEN or not token.isascii():
+    if len(token) > MAX_TOKEN or not token.isascii():
         raise refusal
     try:
         data = urlsafe_b64decode(token + "=" * (-len(token) % 4))
@@ -76,7 +81,9 @@ def read(token: str, key: TokenKey, scope: str) -> Continuation:
 
 def next_link(url: str, raw_query: str, token: str) -> str:
     """The URL of the next page: the same options as the caller wrote them, without $skip, and with the token."""
-    kept = [part for part in raw_query.split("&") if part and _option(part) not in ("skip", "skiptoken")]
+    # What came unescaped is held as Latin-1 here; in a link it has to be ASCII.
+    escaped = quote(raw_query.encode("latin-1", "replace"), safe=_KEPT)
+    kept = [part for part in escaped.split("&") if part and _option(part) not in ("skip", "skiptoken")]
     return f"{url}?{'&'.join([*kept, f'$skiptoken={token}'])}"
 
 

@@ -24,7 +24,7 @@ from adjoin.odata.values import Instant, unstorable
 
 T = TypeVar("T")
 
-MAX_LENGTH: Final = 16_384
+MAX_LENGTH: Final = 32_768
 MAX_OPTIONS: Final = 64
 MAX_SELECTED: Final = 64
 _MAX_NUMBER: Final = 2**31 - 1  # Edm.Int32, the type of $top and $skip
@@ -82,11 +82,11 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Expansion:
-    """A navigation property to answer along with its entity; `raw` is its nested query, for the link to the rest."""
+    """A navigation property to answer along with its entity; `options` are its query as a URL of its own has it."""
 
     navigation: Navigation
     query: Query
-    raw: str = ""
+    options: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +182,7 @@ def _query(found: Mapping[str, str], taken: frozenset[str], around: Surroundings
         count=_boolean("count", found),
         format=found.get("format"),
         token=found.get("skiptoken"),
-        fingerprint=_fingerprint(found),
+        fingerprint=_fingerprint(found, around.aliases),
         expand=_expand(found["expand"], around) if "expand" in found else (),
     )
 
@@ -213,10 +213,11 @@ def _named(name: str, bind: Callable[[str, Surroundings], T], found: Mapping[str
         raise Malformed(f"Invalid ${name} clause: {refusal.message}", refusal.position) from None
 
 
-def _fingerprint(found: Mapping[str, str]) -> str:
+def _fingerprint(found: Mapping[str, str], aliases: Mapping[str, str]) -> str:
     telling = [found.get(name, "") for name in ("filter", "orderby", "search")]
     if not any(telling):
         return ""
+    telling += [f"{name}={aliases[name]}" for name in sorted(aliases)]
     return hashlib.blake2s("\x00".join(telling).encode(), digest_size=8).hexdigest()
 
 
@@ -281,7 +282,8 @@ def _expand(text: str, around: Surroundings) -> tuple[Expansion, ...]:
         elif navigation is None:
             raise UnknownName(f"Could not find a property named '{name[:128]}' on type '{entity.qualified}'.")
         else:
-            items.append(Expansion(navigation, _nested(nested, navigation, around), nested))
+            nested_query = _nested(nested, navigation, around)
+            items.append(Expansion(navigation, nested_query, _as_options(nested, around.aliases)))
     if len({each.navigation.name for each in items}) < len(items):
         raise Malformed("A property is named twice in $expand.")
     return tuple(items)
@@ -298,10 +300,11 @@ def _nested(text: str, navigation: Navigation, around: Surroundings) -> Query:
     return _query(system, _EXPANDED, below)
 
 
-def as_options(nested: str) -> str:
-    """The nested options of an expansion as the query of a URL of their own."""
-    named = (part.strip().partition("=") for part in _split(nested, ";") if part.strip())
-    return "&".join(f"{quote(name, safe='$')}={quote(value)}" for name, _, value in named)
+def _as_options(nested: str, aliases: Mapping[str, str]) -> str:
+    """The nested options of an expansion, and the aliases they may use, as the query of a URL of their own."""
+    named = [part.strip().partition("=") for part in _split(nested, ";") if part.strip()]
+    pairs = [(name, value) for name, _, value in named] + list(aliases.items())
+    return "&".join(f"{quote(name, safe='$@')}={quote(value)}" for name, value in pairs)
 
 
 def _split(text: str, sign: str) -> list[str]:

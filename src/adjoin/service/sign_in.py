@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import urlsplit
 
 from adjoin.identity import issuer
 from adjoin.identity.caller import Kind
@@ -82,11 +83,24 @@ async def token_for_application(
 def check_scope(scope: str, cloud: Cloud, origin: str) -> None:
     """Refuse a scope that is not this service's.
 
-    Clients name it by Graph's URL or by the service's own, and may leave the port out (clients.md item 23).
+    Clients name it by Graph's URL or by the service's own, without its port and as https at times (clients.md item 23).
     """
     if not scope.endswith("/.default"):
         raise SignInRefusal("invalid_scope", 1002012, f"The provided value for scope {scope[:128]} is not valid.")
     resource = scope.removesuffix("/.default").rstrip("/")
-    host_alone = origin if origin.endswith("]") else origin.rpartition(":")[0]
-    if resource not in (cloud.graph_root, GRAPH_APP_ID, origin, host_alone):
+    if resource not in (cloud.graph_root, GRAPH_APP_ID) and not _is_own(resource, origin):
         raise SignInRefusal("invalid_resource", 500011, f"The resource principal named {resource[:128]} was not found.")
+
+
+def _is_own(resource: str, origin: str) -> bool:
+    try:
+        named, own = urlsplit(resource), urlsplit(origin)
+        port = named.port
+    except ValueError:
+        return False
+    return (
+        named.scheme in ("http", "https")
+        and named.hostname == own.hostname
+        and port in (None, own.port)
+        and not (named.path or named.query or named.fragment or named.username)
+    )

@@ -68,7 +68,7 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def _use_log(connection: sqlite3.Connection) -> None:
-    """Write-ahead logging, which the file keeps. The change to it alone does not wait for other connections by itself."""
+    """Write-ahead logging, which the file keeps. The change to it does not wait for other connections by itself."""
     deadline = time.monotonic() + _BUSY_SECONDS
     while connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
         try:

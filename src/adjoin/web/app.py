@@ -23,7 +23,7 @@ from adjoin.service.installation import Installation, open_installation
 from adjoin.service.throttle import Limits, Throttle
 from adjoin.service.world import RandomBlock, World
 from adjoin.web import failures, front, login
-from adjoin.web.errors import MethodNotAllowed, Stopping, UnknownVersion
+from adjoin.web.errors import BadHost, MethodNotAllowed, Stopping, UnknownVersion
 from adjoin.web.exchange import ClientGone, Request, Response, check_target, echoed, headers_of, origin_of
 from adjoin.web.graph import Graph
 from adjoin.web.login import Login
@@ -135,16 +135,23 @@ class Application:
 
     async def _handled(self, request: Request, scope: Scope) -> Response:
         self._read_head(request, scope)
-        if self._stopping:
+        if self._stopping or self._installation is None:
             raise Stopping
         return await self._route(request)
 
     def _read_head(self, request: Request, scope: Scope) -> None:
-        check_target(request.path, request.query)
-        request.headers = headers_of(scope["headers"])
+        """Fill in what the headers say, as far as it can be read, before anything is refused for them."""
+        request.headers, fault = headers_of(scope["headers"])
         request.client_id = echoed(request.headers) or request.id
         config = self._config
-        request.origin = origin_of(request.headers, scope["scheme"], config.public_url, config.behind_proxy)
+        origin = origin_of(request.headers, scope["scheme"], config.public_url, config.behind_proxy)
+        request.origin = origin or ""
+        check_target(request.path, request.query)
+        if fault is not None:
+            raise fault
+        # Health checks of the plainest kind send none.
+        if origin is None and request.path not in front.WITHOUT_HOST:
+            raise BadHost("The Host header is missing or is not a host name with an optional port.")
 
     async def _route(self, request: Request) -> Response:
         if request.method == "OPTIONS":
@@ -157,7 +164,7 @@ class Application:
             return await self._login.respond(request, parts)
         if len(parts) < 2 and name in front.PAGES:
             if request.method not in ("GET", "HEAD"):
-                raise MethodNotAllowed
+                raise MethodNotAllowed(("GET", "HEAD", "OPTIONS"))
             return await front.PAGES[name](request, self.installation)
         raise UnknownVersion(parts[0][:128] if parts else "")
 
@@ -197,7 +204,7 @@ async def _send(send: Send, response: Response, common: list[tuple[str, str]]) -
     pairs = [*common, *response.headers]
     if response.content_type is not None:
         pairs.append(("content-type", response.content_type))
-    if response.status != 204:
+    if response.status not in (204, 304):
         pairs.append(("content-length", str(len(response.body))))
     if not any(name == "cache-control" for name, _ in response.headers):
         pairs.append(("cache-control", "no-cache"))

@@ -17,6 +17,7 @@ from adjoin.odata.batch import Item
 from adjoin.odata.errors import FailedDependency, Malformed, MalformedBody
 from adjoin.odata.headers import check_json_body
 from adjoin.odata.multipart import ChangeSet
+from adjoin.odata.values import unstorable
 from adjoin.store.database import Database, Session
 from adjoin.store.within import Within
 from adjoin.web.exchange import Request, Response
@@ -96,6 +97,8 @@ class Batch:
         Relative with and without a slash, with the version, or absolute on this host (clients.md, before item 24).
         """
         # As the bytes of a URL that came by itself would be held.
+        if unstorable(url):
+            raise Malformed("The URL of a request of the batch is not valid text.")
         held = url.encode("utf-8", "replace").decode("latin-1")
         try:
             split = urlsplit(held if "://" in held.partition("?")[0] else f"//-/{held.lstrip('/')}")

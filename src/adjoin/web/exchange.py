@@ -9,11 +9,11 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMappi
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from adjoin.odata.errors import MalformedBody, UnsupportedEncoding
+from adjoin.odata.errors import MalformedBody, Refusal, UnsupportedEncoding
 from adjoin.web.errors import BadHost, BodyTooLarge, BodyTooSlow, HeadersTooLarge, TargetTooLong
 
 MAX_BODY: Final = 1024 * 1024
-MAX_TARGET: Final = 16 * 1024
+MAX_TARGET: Final = 32 * 1024
 MAX_HEADERS: Final = 64 * 1024
 _BODY_SECONDS: Final = 30.0
 
@@ -110,22 +110,23 @@ def _unpacked(data: bytes) -> bytes:
     return content
 
 
-def headers_of(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Headers by name in small letters, repeated ones joined (RFC 9110, 5.3). Raises HeadersTooLarge or BadHost."""
+def headers_of(raw: Iterable[tuple[bytes, bytes]]) -> tuple[dict[str, str], Refusal | None]:
+    """Headers by name in small letters, repeated ones joined (RFC 9110, 5.3), and what they are to be refused for."""
     found: dict[str, str] = {}
+    fault: Refusal | None = None
     size = 0
     for name_bytes, value_bytes in raw:
         size += len(name_bytes) + len(value_bytes)
         name, value = name_bytes.decode("latin-1").lower(), value_bytes.decode("latin-1")
         if name in found:
             if name in ("host", "content-length", "authorization", "content-type"):
-                raise BadHost(f"The header '{name}' is given twice.")
+                fault = BadHost(f"The header '{name}' is given twice.")
             found[name] = f"{found[name]}, {value}"
         else:
             found[name] = value
     if size > MAX_HEADERS:
-        raise HeadersTooLarge(MAX_HEADERS)
-    return found
+        fault = HeadersTooLarge(MAX_HEADERS)
+    return found, fault
 
 
 def check_target(path: str, query: str) -> None:
@@ -134,8 +135,8 @@ def check_target(path: str, query: str) -> None:
         raise TargetTooLong(MAX_TARGET)
 
 
-def origin_of(headers: Mapping[str, str], scheme: str, public_url: str | None, behind_proxy: bool) -> str:
-    """Scheme and host as the client used them, for the links of answers. Raises BadHost."""
+def origin_of(headers: Mapping[str, str], scheme: str, public_url: str | None, behind_proxy: bool) -> str | None:
+    """Scheme and host as the client used them, for the links of answers; None where they cannot be read."""
     if public_url is not None:
         return public_url.rstrip("/")
     host = headers.get("host", "")
@@ -143,7 +144,7 @@ def origin_of(headers: Mapping[str, str], scheme: str, public_url: str | None, b
         scheme = _forwarded(headers, "x-forwarded-proto", scheme).lower()
         host = _forwarded(headers, "x-forwarded-host", host)
     if not _HOST.fullmatch(host) or scheme not in ("http", "https"):
-        raise BadHost("The Host header is missing or is not a host name with an optional port.")
+        return None
     return f"{scheme}://{host}"
 
 

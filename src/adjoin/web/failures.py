@@ -20,6 +20,7 @@ from adjoin.odata import errors as odata
 from adjoin.odata import writer
 from adjoin.odata.errors import Refusal
 from adjoin.service import errors as service
+from adjoin.service.throttle import BadLimits
 from adjoin.store import database as store
 from adjoin.web import errors as web
 from adjoin.web.exchange import ClientGone, Request, Response
@@ -86,7 +87,7 @@ TABLE: Final[Mapping[type[Refusal], Row]] = {
 }
 
 # No request meets these: they keep the service from starting.
-AT_START: Final = (KeyRefusal, store.Unusable)
+AT_START: Final = (KeyRefusal, BadLimits, store.Unusable)
 
 _LOG: Final = structlog.get_logger("adjoin.web")
 _FAULT: Final = Row(500, "InternalServerError")
@@ -106,8 +107,8 @@ def answer(refusal: Refusal, request: Request, now: float) -> Response:
     response = _error(row, message, request, now, more)
     if row.status == 401:
         response.headers.append(("www-authenticate", _challenge(request)))
-    if row.status == 405:
-        response.headers.append(("allow", "GET, POST, PATCH, PUT, DELETE, OPTIONS"))
+    if isinstance(refusal, web.MethodNotAllowed):
+        response.headers.append(("allow", ", ".join(refusal.allowed)))
     if isinstance(refusal, service.RepeatRejected):
         response.headers.append(("repeatability-result", "rejected"))
     wait = refusal.retry_after if isinstance(refusal, service.Throttled) else row.retry_after

@@ -27,7 +27,7 @@ from adjoin.web.errors import MethodNotAllowed, NoRoute
 from adjoin.web.exchange import Request, Response
 from adjoin.web.operations import JSON, Call
 
-METHODS: Final = frozenset({"GET", "POST", "PATCH", "PUT", "DELETE"})
+METHODS: Final = ("GET", "POST", "PATCH", "PUT", "DELETE")
 
 _ANONYMOUS: Final = frozenset({Kind.SERVICE, Kind.METADATA})
 
@@ -44,7 +44,7 @@ class Graph:
     async def respond(self, request: Request, version: str, parts: tuple[str, ...]) -> Response:
         """Answer a request for what `parts` name below a version. Raises a Refusal."""
         if request.method not in METHODS:
-            raise MethodNotAllowed
+            raise MethodNotAllowed((*METHODS, "OPTIONS"))
         served = model.VERSIONS[version]
         resource = path.parse(served, parts)
         root = f"{request.origin}/{version}"

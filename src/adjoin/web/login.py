@@ -45,7 +45,7 @@ class Login:
         """Answer a request for one of the endpoints. Raises MethodNotAllowed; refuses the rest in Entra's form."""
         below = tuple(part.lower() for part in parts[1:])
         if request.method != ("POST" if below in _TOKEN else "GET"):
-            raise MethodNotAllowed
+            raise MethodNotAllowed(("POST", "OPTIONS") if below in _TOKEN else ("GET", "OPTIONS"))
         try:
             if below in _TOKEN:
                 return await self._token(request, parts[0])
@@ -112,9 +112,13 @@ async def _form(request: Request) -> Mapping[str, str]:
         raise SignInRefusal("invalid_request", 900144, f"The request body must be of the type {_FORM}.")
     body = await request.body()
     try:
-        return dict(parse_qsl(body.decode("utf-8"), keep_blank_values=True, max_num_fields=_MAX_FIELDS))
+        fields = parse_qsl(body.decode("utf-8"), keep_blank_values=True, max_num_fields=_MAX_FIELDS)
     except ValueError:
         raise SignInRefusal("invalid_request", 900144, "The request body is not a readable form.") from None
+    form = dict(fields)
+    if len(form) < len(fields):
+        raise SignInRefusal("invalid_request", 9000411, "The request holds a parameter more than once.")
+    return form
 
 
 def _required(form: Mapping[str, str], name: str) -> str:

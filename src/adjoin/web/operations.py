@@ -116,7 +116,7 @@ async def list_entities(call: Call) -> Response:
     response = Response(
         200, writer.collection(call.place, page.rows, asked.select, detail, page.count, link), JSON[detail]
     )
-    if preferred.max_page_size is not None:
+    if preferred.max_page_size is not None and (continuation is None or continuation.page_size == size):
         response.headers.append(("preference-applied", f"odata.maxpagesize={size}"))
     return response
 
@@ -168,7 +168,7 @@ async def _expanded(call: Call, expansion: Expansion) -> writer.Expanded:
     )
     page = await entities.page(call.database, call.tenant, expansion.navigation.target, Wanted(asked))
     url = f"{call.root}/{'/'.join(place.resource.trail)}"
-    link = _next_link(call, page, url, query.as_options(expansion.raw), _scope(call, place, asked))
+    link = _next_link(call, page, url, expansion.options, _scope(call, place, asked))
     return writer.Expanded(place, name, page.rows, asked.select, page.count, link)
 
 
@@ -178,7 +178,8 @@ async def get_property(call: Call) -> Response:
     value = await _value(call)
     if value is None:
         return Response(204)
-    return Response(200, writer.single(call.place, call.resource.key, call.declared, value, detail), JSON[detail])
+    key = None if call.resource.key is None else call.key.lower()
+    return Response(200, writer.single(call.place, key, call.declared, value, detail), JSON[detail])
 
 
 async def get_value(call: Call) -> Response:
