@@ -26,6 +26,7 @@ from adjoin.odata.errors import Refusal
 from adjoin.web.app import Application, create
 from adjoin.web.exchange import MAX_HEADERS, MAX_TARGET
 
+_GRACE_SECONDS: Final = 10.0
 _BODY: Final = (
     '{"@odata.type": "#microsoft.graph.deviceManagementDomainJoinConnector", "displayName": "Display Name value", '
     '"lastConnectionDateTime": "2016-12-31T23:58:36.6670033-08:00", "state": "error", "version": "Version value"}'
@@ -112,8 +113,11 @@ async def _serve(loaded: Config, quiet: bool) -> None:
     server = _server(application, loaded)
     loop = asyncio.get_running_loop()
 
+    stopping = asyncio.Event()
+
     def stop() -> None:
         log.info("stopping")
+        stopping.set()
         server.stop()  # type: ignore[no-untyped-call]
 
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -125,10 +129,23 @@ async def _serve(loaded: Config, quiet: bool) -> None:
             sys.stdout.write(_greeting(loaded))
             sys.stdout.flush()
     try:
-        await running
+        await _ended(running, stopping)
     finally:
         await application.close()
         log.info("stopped")
+
+
+async def _ended(running: asyncio.Task[None], stopping: asyncio.Event) -> None:
+    """Wait for the server's end: for as long as it serves, and for a while after it was told to stop.
+
+    It waits for its connections, and an idle HTTP/2 client may never notice that it should go.
+    """
+    told = asyncio.create_task(stopping.wait())
+    await asyncio.wait({running, told}, return_when=asyncio.FIRST_COMPLETED)
+    told.cancel()
+    await asyncio.wait({running}, timeout=_GRACE_SECONDS)
+    if running.done():
+        await running
 
 
 def _server(application: Application, loaded: Config) -> Server:
