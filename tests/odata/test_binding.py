@@ -334,9 +334,14 @@ def test_an_order_that_cannot_be_read_is_malformed(text: str) -> None:
 
 
 def test_an_order_has_a_limit_of_keys() -> None:
-    assert len(bind_order(",".join(["id"] * MAX_ORDER_KEYS), around())) == MAX_ORDER_KEYS
+    keys = [f"length(displayName) eq {number}" for number in range(MAX_ORDER_KEYS)]
+    assert len(bind_order(",".join(keys), around())) == MAX_ORDER_KEYS
     with pytest.raises(Malformed, match=f"more than {MAX_ORDER_KEYS} keys"):
-        bind_order(",".join(["id"] * (MAX_ORDER_KEYS + 1)), around())
+        bind_order(",".join([*keys, "id"]), around())
+
+
+def test_a_key_that_is_there_again_orders_nothing_more() -> None:
+    assert bind_order("state,ID desc,State desc,id", around()) == (Order(STATE), Order(ID, descending=True))
 
 
 @pytest.mark.parametrize(

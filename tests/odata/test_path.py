@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from adjoin.model import BETA, CONNECTOR, CONNECTORS, V1
-from adjoin.odata.errors import Malformed, UnknownSegment
+from adjoin.odata.errors import Malformed, NotServed, UnknownSegment
 from adjoin.odata.path import MAX_SEGMENT_LENGTH, MAX_SEGMENTS, Kind, Resource, parse, segments
 
 ID: Final = "77296cf7-6cf7-7729-f76c-2977f76c2977"
@@ -160,7 +160,7 @@ class TestKeys:
         assert (found.kind, found.key, found.navigation) == (Kind.ENTITY, key, CONNECTORS)
 
     @pytest.mark.parametrize(
-        "inner", ["", "5", ID, "'", "'a", "a'", "'a'b'", "'a','b'", "id=", 'id="a"', '"a"', "@p", "'a')('b'"]
+        "inner", ["", "5", ID, "'", "'a", "a'", "'a'b'", "'a','b'", "id=", 'id="a"', '"a"', "'a')('b'"]
     )
     def test_in_parentheses_is_a_string_in_single_quotes_or_malformed(self, inner: str) -> None:
         with pytest.raises(Malformed) as caught:
@@ -216,15 +216,11 @@ class TestRefusals:
             ("/$metadata/x", "x"),
             ("/$batch/$batch", "$batch"),
             ("/$count", "$count"),
-            ("/$entity", "$entity"),
             ("/deviceManagement/$count", "$count"),
-            ("/deviceManagement/$ref", "$ref"),
             ("/deviceManagement/managedDevices", "managedDevices"),
             ("/deviceManagement/microsoft.graph.user", "microsoft.graph.user"),
             (f"/deviceManagement/{CAST}", CAST),
             (f"{LIST}/$count/x", "x"),
-            (f"{LIST}/$ref", "$ref"),
-            (f"{LIST}/$filter(state eq 'error')", "$filter(state eq 'error')"),
             (f"{LIST}/x()", "x()"),
             (f"{LIST}/{ID}/x", "x"),
             (f"{LIST}/{ID}/$value", "$value"),
@@ -240,6 +236,21 @@ class TestRefusals:
             read(path)
         assert caught.value.segment == segment
         assert caught.value.message == f"Resource not found for the segment '{segment}'."
+
+    @pytest.mark.parametrize(
+        "path",
+        [
+            "/$entity",
+            "/$all",
+            "/deviceManagement/$ref",
+            f"{LIST}/$ref",
+            f"{LIST}/$filter(state eq 'error')",
+            f"{LIST}(@p)",
+        ],
+    )
+    def test_tell_what_odata_has_and_is_not_served_from_what_is_unknown(self, path: str) -> None:
+        with pytest.raises(NotServed):
+            read(path)
 
     def test_v1_has_no_connectors(self) -> None:
         with pytest.raises(UnknownSegment, match="'domainJoinConnectors'"):

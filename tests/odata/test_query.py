@@ -54,7 +54,7 @@ def test_no_query_asks_for_everything() -> None:
         *("$filter=state eq 'error'", "filter=state%20eq%20'error'", "%24filter=state+eq+'error'"),
         "$FILTER=state eq 'error'",
         *("Filter=state%20eq%20%27error%27", "%24Filter=state%09eq+'error'", "%66ilter=state+eq+'error'"),
-        *("&$filter=state+eq+'error'&", "$filter=state eq 'error'&mine=1&other", "+$filter+=state+eq+'error'"),
+        *("&$filter=state+eq+'error'&", "$filter=state eq 'error'&mine=1&other"),
     ],
 )  # fmt: skip
 def test_an_option_goes_with_or_without_its_dollar_in_any_case_and_encoding(raw: str) -> None:
@@ -115,6 +115,12 @@ def test_an_option_that_is_given_twice_is_malformed(raw: str) -> None:
 )
 def test_an_unknown_option_with_a_dollar_is_refused(name: str) -> None:
     refused(f"{name}=1", UnknownOption)
+
+
+@pytest.mark.parametrize("raw", ["+$filter=false", "$filter+=false", "%20filter=false", "$top%09=0", "+$skiptoken=x"])
+def test_a_system_option_with_blanks_about_its_name_is_never_passed_over(raw: str) -> None:
+    with pytest.raises(ProtocolRefusal):
+        read(raw)
 
 
 @pytest.mark.parametrize("raw", ["mine=1", "mine", "=1", "api-version=2024", "f$ilter=x", "x=$filter=1", "@p=1", "@p"])
@@ -179,7 +185,7 @@ def test_a_change_takes_no_system_option() -> None:
         with pytest.raises(OptionNotAllowed):
             check_no_options(f"${name}=x")
         with pytest.raises(OptionNotAllowed):
-            check_no_options(name.upper())
+            check_no_options(f"{name.upper()}=x")
     with pytest.raises(UnknownOption):
         check_no_options("$foo=1")
 
@@ -196,9 +202,7 @@ def test_a_refused_option_is_named_as_graph_names_it(name: str, shown: str) -> N
 
 @pytest.mark.parametrize("name", ["top", "skip"])
 class TestNumbers:
-    @pytest.mark.parametrize(
-        ("text", "number"), [("0", 0), ("1", 1), ("007", 7), ("2147483647", 2**31 - 1), ("+5+", 5)]
-    )
+    @pytest.mark.parametrize(("text", "number"), [("0", 0), ("1", 1), ("007", 7), ("2147483647", 2**31 - 1), ("5+", 5)])
     def test_are_whole_and_not_negative(self, name: str, text: str, number: int) -> None:
         assert getattr(read(f"${name}={text}"), name) == number
 
@@ -212,7 +216,7 @@ class TestNumbers:
 
 
 @pytest.mark.parametrize(
-    ("text", "asked"), [("true", True), ("false", False), ("TRUE", True), ("False", False), ("+true", True)]
+    ("text", "asked"), [("true", True), ("false", False), ("TRUE", True), ("False", False), ("true+", True)]
 )
 def test_a_count_is_asked_for_or_not(text: str, asked: bool) -> None:
     assert read(f"$count={text}").count is asked
@@ -328,7 +332,7 @@ def expanded(text: str, more: str = "") -> Query:
 
 
 @pytest.mark.parametrize(
-    "text", ["domainJoinConnectors", "DOMAINJOINCONNECTORS", " domainJoinConnectors ", "*", "domainJoinConnectors()"]
+    "text", ["domainJoinConnectors", "DOMAINJOINCONNECTORS", "domainJoinConnectors ", "*", "domainJoinConnectors()"]
 )
 def test_an_expansion_names_a_navigation_property(text: str) -> None:
     assert expanded(text) == Query()

@@ -301,8 +301,6 @@ def test_property_of_nothing(shared: Server, below: str) -> None:
         (f"{ITEM}/displayName/nothing", "nothing"),
         (f"{ITEM}/displayName/$value/more", "more"),
         (f"{ITEM}/$value", "$value"),
-        (f"{ITEM}/$ref", "$ref"),
-        (f"{LIST}/$ref", "$ref"),
         (f"{LIST}/$count/more", "more"),
         (f"{LIST}/delta()", "delta()"),
         (f"{LIST}/microsoft.graph.delta()", "microsoft.graph.delta()"),

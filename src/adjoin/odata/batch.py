@@ -7,7 +7,7 @@ Source: graph-contract 3.9.
 from __future__ import annotations
 
 import json
-from base64 import b64encode, urlsafe_b64decode
+from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -99,7 +99,8 @@ def _body(value: object, headers: dict[str, str]) -> bytes:
     headers.setdefault("content-type", "application/json")
     if isinstance(value, str):
         try:
-            return urlsafe_b64decode(value.replace("+", "-").replace("/", "_") + "=" * (-len(value) % 4))
+            text = value.replace("-", "+").replace("_", "/")
+            return b64decode(text + "=" * (-len(text) % 4), validate=True)
         except (Base64Error, ValueError):
             return value.encode("utf-8", "replace")
     return json.dumps(value).encode()

@@ -43,6 +43,7 @@ class Preferences:
 
     answer: Return | None = None
     max_page_size: int | None = None
+    continue_on_error: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,15 @@ class MediaRange:
 _USUAL: Final = frozenset({"application/json", "*/*"})
 _QUALITY: Final = re.compile(r"[01](?:\.\d{0,3})?")
 _JSON_CHARSETS: Final = ("utf-8", "utf8", "us-ascii")
+_JSON_TYPES: Final = frozenset({"application/json", "application/*", "*/*", "text/plain", "text/json", "text/*"})
+_FLAG: Final = ("true", "false")
+_FORMAT_PARAMETERS: Final = {
+    "metadata": tuple(each.value for each in Detail),
+    "streaming": _FLAG,
+    "ieee754compatible": _FLAG,
+    "exponentialdecimals": _FLAG,
+    "charset": _JSON_CHARSETS,
+}
 _MAX_RANGES: Final = 32
 _MAX_REQUEST_ID: Final = 128
 
@@ -95,10 +105,8 @@ def json_detail(accept: str | None, format_option: str | None = None) -> Detail:
     if asked in _USUAL:
         return Detail.MINIMAL
     for each in media_ranges(asked):
-        if each.type in ("application/json", "application/*", "*/*", "text/plain", "text/json", "text/*"):
-            detail = _detail(each)
-            if detail is not None:
-                return detail
+        if each.type in _JSON_TYPES and all(_served(*parameter) for parameter in each.parameters):
+            return _detail(each)
     raise NotAcceptable("This resource is served as application/json, with odata.metadata none, minimal or full.")
 
 
@@ -108,11 +116,26 @@ def _format_as_accept(text: str) -> str:
     return f"{short.get(name.strip().lower(), name)};{rest}" if rest else short.get(name.strip().lower(), name)
 
 
-def _detail(media: MediaRange) -> Detail | None:
-    asked = next((value.lower() for name, value in media.parameters if name in ("odata.metadata", "metadata")), None)
-    if asked is None:
-        return Detail.MINIMAL
-    return Detail(asked) if asked in ("none", "minimal", "full") else None
+def _detail(media: MediaRange) -> Detail:
+    asked = (value.lower() for name, value in media.parameters if name.removeprefix("odata.") == "metadata")
+    return Detail(next(asked, Detail.MINIMAL.value))
+
+
+def _served(name: str, value: str) -> bool:
+    """Whether a format parameter is one that is obeyed (OData 4.01 part 1, 8.2.1: all others are refused)."""
+    return value.lower() in _FORMAT_PARAMETERS.get(name.removeprefix("odata."), ())
+
+
+def counts_as_text(accept: str | None, format_option: str | None = None) -> bool:
+    """Whether counts, which are Edm.Int64, are wanted as strings (OData JSON 4.01 section 3.2)."""
+    asked = _format_as_accept(format_option) if format_option is not None else accept
+    return "ieee754compatible=true" in (asked or "").lower().replace(" ", "").replace('"', "")
+
+
+def accepts_multipart(accept: str | None) -> bool:
+    """Whether a multipart batch may be answered in its own form."""
+    known = ("multipart/mixed", "multipart/*", "*/*")
+    return not accept or any(each.type in known for each in media_ranges(accept))
 
 
 def prefers_csdl_json(accept: str | None, format_option: str | None = None) -> bool:
@@ -136,6 +159,7 @@ def preferences(prefer: str | None) -> Preferences:
     """What Prefer asks for. Unknown preferences are ignored, as RFC 7240 section 2 has it."""
     answer: Return | None = None
     size: int | None = None
+    goes_on = False
     for entry in (prefer or "").split(","):
         name, _, value = entry.partition(";")[0].partition("=")
         name, value = name.strip().lower().removeprefix("odata."), value.strip().strip('"')
@@ -143,7 +167,9 @@ def preferences(prefer: str | None) -> Preferences:
             answer = Return(value.lower())
         elif name == "maxpagesize" and size is None and re.fullmatch(r"\d{1,9}", value) and int(value) > 0:
             size = int(value)
-    return Preferences(answer, size)
+        elif name == "continue-on-error":
+            goes_on = value.lower() in ("", "true")
+    return Preferences(answer, size, goes_on)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +190,9 @@ class Conditions:
             raise PreconditionFailed("The entity is there with the ETag in If-None-Match")
 
     def unchanged(self, tag: str) -> bool:
-        """Whether a reader has what is there already."""
+        """Whether a reader has what is there already. Raises PreconditionFailed for one that insists on another."""
+        if self.match is not None and not self.match & {"*", tag}:
+            raise PreconditionFailed("The ETag in If-Match is not that of the entity as it is now")
         return self.none_match is not None and bool(self.none_match & {"*", tag})
 
 
@@ -213,6 +241,12 @@ def repeat(request_id: str | None, first_sent: str | None) -> Repeat | None:
         return Repeat(request_id, int(moment.timestamp()))
     except (ValueError, OverflowError):
         raise Malformed("Repeatability-First-Sent is missing or is no HTTP date.") from None
+
+
+def check_isolation(isolation: str | None) -> None:
+    """Refuse a request for snapshots, which are not promised (OData 4.01 part 1, 8.2.6). Raises PreconditionFailed."""
+    if isolation is not None:
+        raise PreconditionFailed("Isolation is not supported")
 
 
 def check_versions(version: str | None, max_version: str | None) -> None:

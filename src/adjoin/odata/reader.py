@@ -20,6 +20,7 @@ from adjoin.odata.values import BadValue, Instant, parse_guid, unstorable
 _UNREADABLE: Final = (
     "Unable to read JSON request payload. Please ensure Content-Type header is set and payload is of valid JSON format."
 )
+_ENTITY_TAG: Final = re.compile(r'(?:W/)?"[!#-~]*"')
 _LITERAL_SHOWN: Final = 128
 _SMALL_NUMBER: Final = re.compile(r"[0-9]{1,9}")
 
@@ -44,6 +45,15 @@ def read_patch(model: Model, entity: EntityType, key: str, body: bytes) -> dict[
     if named != key:
         raise InvalidValue(f"The property '{entity.key.name}' of an entity cannot be changed.")
     return values
+
+
+def read_etag(body: bytes) -> str | None:
+    """The entity tag that a body carries as control information; what is none is passed over, as other control is."""
+    if b"etag" not in body:
+        return None
+    members = read_object(body)
+    tag = members.get("@odata.etag", members.get("@etag"))
+    return tag if isinstance(tag, str) and _ENTITY_TAG.fullmatch(tag) else None
 
 
 def read_single(declared: Property, body: bytes) -> Value:

@@ -84,14 +84,14 @@ class Call:
 
     async def change(self) -> Change:
         """The circumstances of the change that is asked for."""
-        conditions = self.conditions()
-        return Change(
-            self.database,
-            self.tenant,
-            self.world.now(),
-            lambda version: conditions.check(headers.entity_tag(version)),
-            await self._repeatable(),
-        )
+        # OData JSON 4.01, conformance: an etag in the payload counts as one in If-Match.
+        conditions = (self.conditions(), headers.conditions(reader.read_etag(await self.request.body()), None))
+
+        def check(version: int) -> None:
+            for each in conditions:
+                each.check(headers.entity_tag(version))
+
+        return Change(self.database, self.tenant, self.world.now(), check, await self._repeatable())
 
     async def _repeatable(self) -> Repeatable | None:
         named = headers.repeat(self.header("repeatability-request-id"), self.header("repeatability-first-sent"))
@@ -113,9 +113,11 @@ async def list_entities(call: Call) -> Response:
     page = await entities.page(call.database, call.tenant, call.resource.type, Wanted(asked, size, continuation))
     url = f"{call.request.origin}{call.request.path}"
     link = _next_link(call, page, url, call.request.query, scope)
-    response = Response(
-        200, writer.collection(call.place, page.rows, asked.select, detail, page.count, link), JSON[detail]
-    )
+    exact = headers.counts_as_text(call.header("accept"), asked.format)
+    count = str(page.count) if exact and page.count is not None else page.count
+    body = writer.collection(call.place, page.rows, asked.select, detail, count, link)
+    kind = JSON[detail].replace("IEEE754Compatible=false", "IEEE754Compatible=true") if exact else JSON[detail]
+    response = Response(200, body, kind)
     if preferred.max_page_size is not None and (continuation is None or continuation.page_size == size):
         response.headers.append(("preference-applied", f"odata.maxpagesize={size}"))
     return response
