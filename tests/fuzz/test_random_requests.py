@@ -96,7 +96,7 @@ def fault_of(asked: Asked, given: Given) -> str | None:
         return "it is a fault of the service's own"
     if any(mark in value for value in given.headers.values() for mark in "\r\n\x00"):
         return "a header holds the end of a line"
-    if given.status == 204:
+    if given.status in (204, 304):
         return "it has a body" if given.body else None
     if given.headers.get("content-length") != str(len(given.body)):
         return "its length is not what it says"

@@ -153,7 +153,11 @@ def test_close_finishes_what_is_under_way_and_refuses_the_rest(server: Server) -
 
     (start, rest), late = server.run(act())
     assert (start["status"], json.loads(rest["body"])["version"]) == (201, "Version value")
-    assert (late.status, late.error["code"], late.said) == (503, "ServiceUnavailable", "The service is stopping.")
+    assert (late.status, late.error["code"], late.said) == (
+        503,
+        "ServiceUnavailable",
+        "The service is not taking requests now.",
+    )
     assert late.headers["retry-after"] == "2"
 
 

@@ -50,7 +50,7 @@ _DECODER: Final = msgspec.msgpack.Decoder(Continuation)
 
 
 def write(continuation: Continuation, key: TokenKey, scope: str) -> str:
-    """A $skiptoken. `scope` names the tenant and collection that it is for. Raises NotServed for one beyond all bounds."""
+    """A $skiptoken; `scope` names the tenant and collection that it is for. Raises NotServed for one too long."""
     payload = msgspec.msgpack.encode(continuation)
     token = urlsafe_b64encode(key.signature(payload, scope) + payload).decode().rstrip("=")
     if len(token) > MAX_TOKEN:
