@@ -1,11 +1,12 @@
 # The commands that people and CI use; each installs what it needs into .venv. `make help` lists them.
 PYTHON ?= python3
 VENV := .venv
+CLIENTS := .venv-clients
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check format bench lock clean
+.PHONY: help install run test test-clients check format bench lock clean
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -29,6 +30,14 @@ run: install ## start the service on http://127.0.0.1:8365, data in ./var
 test: $(VENV)/installed-tests ## run the tests
 	$(BIN)/pytest -q -n auto $(TESTS)
 
+$(CLIENTS)/installed: requirements/clients.txt
+	$(PYTHON) -m venv $(CLIENTS)
+	$(CLIENTS)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements/clients.txt
+	@touch $@
+
+test-clients: install $(CLIENTS)/installed ## run the official Microsoft clients against the service (needs node 20; fetches 0.9 GB)
+	$(CLIENTS)/bin/pytest -q tests/clients
+
 check: $(VENV)/installed-tests ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -47,5 +56,5 @@ lock: ## make requirements/*.txt anew from pyproject.toml
 	sh requirements/lock $(VENV)-lock/bin/pip-compile
 
 clean: ## remove .venv and caches; keeps ./var
-	rm -rf $(VENV) $(VENV)-lock build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VENV)-lock $(CLIENTS) tests/clients/js/node_modules build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -590,7 +590,7 @@ def test_audiences_of_graph(audience: object) -> None:
 @pytest.mark.parametrize(
     "changes",
     [{"typ": GONE}, {"typ": "jwt"}, {"typ": "at+jwt"}, {"typ": "application/at+jwt"}, {"x5t": KID}, {"unknown": {}}],
-    ids=["none", "jwt", "at+jwt", "media type", "thumbprint", "unknown"],
+    ids=["no type", "jwt", "at+jwt", "application/at+jwt", "x5t", "unknown member"],
 )
 def test_headers_that_do_not_matter(changes: dict[str, Any]) -> None:
     assert verify(headed(**changes), TRUST, NOW).tenant_id == TENANT

@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path as File
 from time import perf_counter
 from typing import Any, Final
@@ -293,10 +293,8 @@ def test_a_chain_that_makes_a_deep_tree_is_limited_too(operator: str) -> None:
 
 def test_what_walks_the_deepest_tree_by_recursion_has_room() -> None:
     tree = parse("a/any(x:" * MAX_DEPTH + "b" + ")" * MAX_DEPTH)
-    room = sys.getrecursionlimit()
     assert hash(tree) == hash(parse(print_tree(tree)))
     assert repr(tree)
-    assert sys.getrecursionlimit() == room
 
 
 def test_length_is_limited() -> None:
@@ -341,10 +339,8 @@ def test_the_number_of_words_is_limited() -> None:
 def test_the_worst_text_is_judged_quickly(text: str) -> None:
     begin = perf_counter()
     for length in (len(text), len(text) // 2, len(text) // 4, 990, 980):
-        try:
+        with suppress(Malformed):
             parse(text[:length])
-        except Malformed:
-            pass
     assert perf_counter() - begin < 0.25  # some milliseconds each; only what is not linear takes longer
 
 

@@ -5,9 +5,7 @@ import pytest
 from adjoin.service.errors import Throttled
 from adjoin.service.throttle import BadLimits, Limits, Throttle
 
-SMALL = Limits(
-    writes_per_tenant=4, writes_per_application=3, calls_per_tenant=8, calls_per_application=6, seconds=20
-)
+SMALL = Limits(writes_per_tenant=4, writes_per_application=3, calls_per_tenant=8, calls_per_application=6, seconds=20)
 
 
 def calls(throttle: Throttle, number: int, client: str = "app", *, write: bool = False, now: float = 100.0) -> int:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from adjoin.cli.options import Database, DataDir, Json, Settings, TenantName, load, run, tenant_meant
+from adjoin.cli.options import Database, DataDir, Json, Settings, TenantName, checked_name, load, run, tenant_meant
 from adjoin.cli.output import print_json, print_line, print_table
 from adjoin.cli.words import check_permissions
 from adjoin.identity import client_keys, issuer
@@ -61,6 +61,7 @@ def add(
     config: Settings = None,
 ) -> None:
     """Register an application and print its secret, if it has one: it is shown this once and stored nowhere."""
+    checked_name(name)
     permissions, uris = check_permissions(permission), _redirect_uris(redirect_uri or [])
     keys = [_key(each) for each in certificate or []]
     if public and keys:

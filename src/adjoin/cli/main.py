@@ -35,6 +35,9 @@ def main() -> None:
     except Refusal as refusal:
         sys.stderr.write(f"adjoin: {refusal.message}\n")
         sys.exit(1)
+    except UnicodeEncodeError:
+        sys.stderr.write("adjoin: an argument is not valid UTF-8.\n")
+        sys.exit(1)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)

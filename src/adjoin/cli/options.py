@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 import typer
 
@@ -14,6 +15,7 @@ from adjoin import config
 from adjoin.config import Config
 from adjoin.identity.clouds import CloudName
 from adjoin.odata.errors import Refusal
+from adjoin.odata.values import BadValue, parse_guid
 from adjoin.service.installation import Installation, open_installation, tenant_named
 from adjoin.service.world import World
 from adjoin.store.tenants import Tenant
@@ -54,6 +56,23 @@ class NoSuchTenant(Refusal):
             if name
             else "There is no tenant yet; add one with `adjoin tenant add NAME`."
         )
+
+
+class BadName(Refusal):
+    """A name that cannot be one."""
+
+
+_LONGEST_NAME: Final = 128
+
+
+def checked_name(name: str) -> str:
+    """A name that people give to something. Raises BadName for one that nobody could read or type."""
+    if not name.strip() or name != name.strip() or not name.isprintable() or len(name) > _LONGEST_NAME:
+        raise BadName(f"A name has 1 to {_LONGEST_NAME} printable characters, and no blanks around it.")
+    with contextlib.suppress(BadValue):
+        parse_guid(name)
+        raise BadName("A name is not a GUID: it could be taken for the id of another.")
+    return name
 
 
 def load(settings: Path | None, **flags: Any) -> Config:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from adjoin.cli.options import Database, DataDir, Json, Settings, load, run, tenant_meant
+from adjoin.cli.options import Database, DataDir, Json, Settings, checked_name, load, run, tenant_meant
 from adjoin.cli.output import print_json, print_line, print_table
 from adjoin.odata.errors import Refusal
 from adjoin.odata.values import Instant
@@ -61,6 +61,7 @@ def add(
     config: Settings = None,
 ) -> None:
     """Add a tenant and print it."""
+    checked_name(name)
 
     async def act(installation: Installation, world: World) -> Tenant:
         given, created = str(tenant_id or world.new_request_id()), world.timestamp()

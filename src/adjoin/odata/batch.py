@@ -7,7 +7,7 @@ Source: graph-contract 3.9.
 from __future__ import annotations
 
 import json
-from base64 import b64encode, urlsafe_b64decode
+from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ import msgspec
 
 from adjoin.odata.errors import MalformedBody, TooManyItems
 from adjoin.odata.reader import read_object
+from adjoin.odata.values import unstorable
 
 MAX_ITEMS: Final = 20
 _MAX_ID: Final = 128
@@ -70,6 +71,8 @@ def _item(value: object) -> Item:
     method, url, item_id = members.get("method"), members.get("url"), members.get("id")
     if not isinstance(item_id, str | int) or isinstance(item_id, bool) or not 0 < len(str(item_id)) <= _MAX_ID:
         raise MalformedBody("A request of a batch has an 'id', which is a string.")
+    if unstorable(str(item_id)):
+        raise MalformedBody("The 'id' of a request of the batch is not valid text.")
     if not isinstance(method, str) or not isinstance(url, str):
         raise MalformedBody(f"The batch's request '{item_id}' needs 'method' and 'url', which are strings.")
     headers = _headers(members.get("headers"), item_id)
@@ -96,7 +99,8 @@ def _body(value: object, headers: dict[str, str]) -> bytes:
     headers.setdefault("content-type", "application/json")
     if isinstance(value, str):
         try:
-            return urlsafe_b64decode(value.replace("+", "-").replace("/", "_") + "=" * (-len(value) % 4))
+            text = value.replace("-", "+").replace("_", "/")
+            return b64decode(text + "=" * (-len(text) % 4), validate=True)
         except (Base64Error, ValueError):
             return value.encode("utf-8", "replace")
     return json.dumps(value).encode()

@@ -20,6 +20,9 @@ from adjoin.odata.tree import Kind, Node
 from adjoin.odata.values import BadValue, Instant, fold, unstorable
 
 MAX_ORDER_KEYS: Final = 8
+# Of all that is bound for one option, aliases included: they could otherwise double an expression again and again.
+MAX_NODES: Final = 2_000
+MAX_DEPTH: Final = 60
 _MAX_INTEGER: Final = 2**53
 _TEXT_SHOWN: Final = 128
 _SMALL_NUMBER: Final = re.compile(r"[0-9]{1,9}")
@@ -69,8 +72,12 @@ def bind_order(text: str, around: Surroundings) -> tuple[Order, ...]:
         raise Malformed(f"$orderby has more than {MAX_ORDER_KEYS} keys.")
     binder = _Binder(around)
     orders = tuple(Order(binder.bind(node), descending) for node, descending in items)
-    # What is the same for every row orders nothing.
-    return tuple(each for each in orders if not isinstance(each.by, Constant))
+    # What is the same for every row orders nothing, nor does what an earlier key has ordered by.
+    kept: dict[Bound, Order] = {}
+    for each in orders:
+        if not isinstance(each.by, Constant):
+            kept.setdefault(each.by, each)
+    return tuple(kept.values())
 
 
 class _Binder:
@@ -79,8 +86,20 @@ class _Binder:
     def __init__(self, around: Surroundings) -> None:
         self._around = around
         self._inside: tuple[str, ...] = ()
+        self._nodes = 0
+        self._depth = 0
+        self._parsed: dict[str, Node] = {}
 
     def bind(self, node: Node) -> Bound:
+        self._nodes += 1
+        self._depth += 1
+        if self._nodes > MAX_NODES or self._depth > MAX_DEPTH:
+            raise Malformed("The expression is too large with its parameter aliases written out.")
+        bound = self._bound(node)
+        self._depth -= 1
+        return bound
+
+    def _bound(self, node: Node) -> Bound:
         match node:
             case tree.Literal():
                 return self._literal(node)
@@ -142,8 +161,10 @@ class _Binder:
         if text is None:
             # URL Conventions 5.3: an alias without a value is null.
             return NULL
+        if name not in self._parsed:
+            self._parsed[name] = expression.parse(text)
         before, self._inside = self._inside, (*self._inside, name)
-        bound = self.bind(expression.parse(text))
+        bound = self.bind(self._parsed[name])
         self._inside = before
         return bound
 
@@ -157,6 +178,8 @@ class _Binder:
             bound = self._field(first.text)
             if len(rest) == 1:
                 return bound
+            if isinstance(rest[1], tree.Annotation):
+                raise NotServed(f"The path '{_text(tree.Path(steps))}' is not served.")
             raise WrongType(
                 f"The property '{first.text}' is a single value; no '/{_text(tree.Path(tuple(rest[1:])))}' follows it."
             )
@@ -189,17 +212,29 @@ class _Binder:
 
     def _in(self, left: Node, right: Node) -> Bound:
         needle = self.bind(left)
-        if isinstance(right, tree.Variable):
-            right = expression.parse(self._around.aliases.get(right.name, "[]"))
+        if isinstance(right, tree.Variable) and right.name.startswith("@"):
+            right = self._list(right)
         if not isinstance(right, tree.Collection):
             raise NotServed("'in' is served with a list of values on its right.")
-        items = []
-        for each in right.items:
-            needle, item = self._matched(needle, self.bind(each), "in")
-            if not isinstance(item, Constant):
-                raise NotServed("'in' is served with a list of constant values on its right.")
-            items.append(item)
+        items = [self.bind(each) for each in right.items]
+        # A constant on the left may take its type from any item, and all items then take it too.
+        for each in items:
+            needle, _ = self._matched(needle, each, "in")
+        items = [self._matched(needle, each, "in")[1] for each in items]
+        if not all(isinstance(each, Constant) for each in items):
+            raise NotServed("'in' is served with a list of constant values on its right.")
         return Operation("in", Sort.BOOLEAN, (needle, *items))
+
+    def _list(self, alias: tree.Variable) -> Node:
+        """The list that an alias stands for, perhaps through others."""
+        node: Node = alias
+        seen = set()
+        while isinstance(node, tree.Variable) and node.name.startswith("@"):
+            if node.name in seen:
+                raise Malformed(f"The parameter alias '{node.name[:64]}' refers to itself.")
+            seen.add(node.name)
+            node = expression.parse(self._around.aliases.get(node.name, "[]"))
+        return node
 
     def _has(self, left: Bound) -> Bound:
         if left.sort is Sort.ENUM:

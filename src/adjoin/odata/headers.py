@@ -43,6 +43,7 @@ class Preferences:
 
     answer: Return | None = None
     max_page_size: int | None = None
+    continue_on_error: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +55,19 @@ class MediaRange:
     quality: float
 
 
+# What clients mostly send for JSON; read once and for all.
+_USUAL: Final = frozenset({"application/json", "*/*"})
 _QUALITY: Final = re.compile(r"[01](?:\.\d{0,3})?")
 _JSON_CHARSETS: Final = ("utf-8", "utf8", "us-ascii")
+_JSON_TYPES: Final = frozenset({"application/json", "application/*", "*/*", "text/plain", "text/json", "text/*"})
+_FLAG: Final = ("true", "false")
+_FORMAT_PARAMETERS: Final = {
+    "metadata": tuple(each.value for each in Detail),
+    "streaming": _FLAG,
+    "ieee754compatible": _FLAG,
+    "exponentialdecimals": _FLAG,
+    "charset": _JSON_CHARSETS,
+}
 _MAX_RANGES: Final = 32
 _MAX_REQUEST_ID: Final = 128
 
@@ -63,14 +75,21 @@ _MAX_REQUEST_ID: Final = 128
 def media_ranges(accept: str) -> list[MediaRange]:
     """The entries of an Accept header, best first; those of quality 0, and malformed ones, are left out."""
     ranges = []
+    refused = set()
     for entry in accept.split(",")[:_MAX_RANGES]:
         media_type, *parameters = (part.strip() for part in entry.split(";"))
         named = tuple((name.strip().lower(), value.strip().strip('"')) for name, _, value in _pairs(parameters))
         quality = next((value for name, value in named if name == "q"), "1")
         weight = float(quality) if _QUALITY.fullmatch(quality) else 1.0
-        if media_type and weight > 0:
+        if weight == 0:
+            refused.add(media_type.lower())
+        elif media_type:
             ranges.append(MediaRange(media_type.lower(), tuple(p for p in named if p[0] != "q"), weight))
-    return sorted(ranges, key=lambda each: -each.quality)
+    kept = [each for each in ranges if each.type not in refused]
+    # What is refused by its own name is refused although a wildcard would take it (RFC 9110 section 12.5.1).
+    if "application/json" in refused:
+        kept = [each for each in kept if not each.type.endswith("*")]
+    return sorted(kept, key=lambda each: -each.quality)
 
 
 def _pairs(parameters: list[str]) -> Iterator[tuple[str, str, str]]:
@@ -82,13 +101,13 @@ def json_detail(accept: str | None, format_option: str | None = None) -> Detail:
 
     `text/plain` is let through too: SDKs send it where Graph answers JSON errors all the same (clients.md item 10).
     """
-    asked = _format_as_accept(format_option) if format_option is not None else accept
-    if not asked:
+    asked = _format_as_accept(format_option) if format_option is not None else accept or "*/*"
+    if asked in _USUAL:
         return Detail.MINIMAL
     for each in media_ranges(asked):
-        if each.type in ("application/json", "application/*", "*/*", "text/plain", "text/json", "text/*"):
+        if each.type in _JSON_TYPES and all(_served(*parameter) for parameter in each.parameters):
             return _detail(each)
-    raise NotAcceptable("This resource is served as application/json.")
+    raise NotAcceptable("This resource is served as application/json, with odata.metadata none, minimal or full.")
 
 
 def _format_as_accept(text: str) -> str:
@@ -98,13 +117,25 @@ def _format_as_accept(text: str) -> str:
 
 
 def _detail(media: MediaRange) -> Detail:
-    asked = next((value.lower() for name, value in media.parameters if name in ("odata.metadata", "metadata")), None)
-    if asked is None:
-        return Detail.MINIMAL
-    try:
-        return Detail(asked)
-    except ValueError:
-        raise NotAcceptable("odata.metadata is one of none, minimal and full.") from None
+    asked = (value.lower() for name, value in media.parameters if name.removeprefix("odata.") == "metadata")
+    return Detail(next(asked, Detail.MINIMAL.value))
+
+
+def _served(name: str, value: str) -> bool:
+    """Whether a format parameter is one that is obeyed (OData 4.01 part 1, 8.2.1: all others are refused)."""
+    return value.lower() in _FORMAT_PARAMETERS.get(name.removeprefix("odata."), ())
+
+
+def counts_as_text(accept: str | None, format_option: str | None = None) -> bool:
+    """Whether counts, which are Edm.Int64, are wanted as strings (OData JSON 4.01 section 3.2)."""
+    asked = _format_as_accept(format_option) if format_option is not None else accept
+    return "ieee754compatible=true" in (asked or "").lower().replace(" ", "").replace('"', "")
+
+
+def accepts_multipart(accept: str | None) -> bool:
+    """Whether a multipart batch may be answered in its own form."""
+    known = ("multipart/mixed", "multipart/*", "*/*")
+    return not accept or any(each.type in known for each in media_ranges(accept))
 
 
 def prefers_csdl_json(accept: str | None, format_option: str | None = None) -> bool:
@@ -128,6 +159,7 @@ def preferences(prefer: str | None) -> Preferences:
     """What Prefer asks for. Unknown preferences are ignored, as RFC 7240 section 2 has it."""
     answer: Return | None = None
     size: int | None = None
+    goes_on = False
     for entry in (prefer or "").split(","):
         name, _, value = entry.partition(";")[0].partition("=")
         name, value = name.strip().lower().removeprefix("odata."), value.strip().strip('"')
@@ -135,7 +167,9 @@ def preferences(prefer: str | None) -> Preferences:
             answer = Return(value.lower())
         elif name == "maxpagesize" and size is None and re.fullmatch(r"\d{1,9}", value) and int(value) > 0:
             size = int(value)
-    return Preferences(answer, size)
+        elif name == "continue-on-error":
+            goes_on = value.lower() in ("", "true")
+    return Preferences(answer, size, goes_on)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +190,9 @@ class Conditions:
             raise PreconditionFailed("The entity is there with the ETag in If-None-Match")
 
     def unchanged(self, tag: str) -> bool:
-        """Whether a reader has what is there already."""
+        """Whether a reader has what is there already. Raises PreconditionFailed for one that insists on another."""
+        if self.match is not None and not self.match & {"*", tag}:
+            raise PreconditionFailed("The ETag in If-Match is not that of the entity as it is now")
         return self.none_match is not None and bool(self.none_match & {"*", tag})
 
 
@@ -205,6 +241,12 @@ def repeat(request_id: str | None, first_sent: str | None) -> Repeat | None:
         return Repeat(request_id, int(moment.timestamp()))
     except (ValueError, OverflowError):
         raise Malformed("Repeatability-First-Sent is missing or is no HTTP date.") from None
+
+
+def check_isolation(isolation: str | None) -> None:
+    """Refuse a request for snapshots, which are not promised (OData 4.01 part 1, 8.2.6). Raises PreconditionFailed."""
+    if isolation is not None:
+        raise PreconditionFailed("Isolation is not supported")
 
 
 def check_versions(version: str | None, max_version: str | None) -> None:

@@ -18,6 +18,7 @@ from adjoin.odata.errors import MalformedBody, TooManyItems
 MAX_ITEMS: Final = 100
 _START: Final = re.compile(r"([A-Z]{3,10}) (\S{1,16384}) HTTP/1\.1")
 _HEADER: Final = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*?)[ \t]*")
+_CONTENT_ID: Final = re.compile(r"[!-~]{1,128}")
 _CONTENT_TYPE: Final = re.compile(r"multipart/mixed\s*;", re.IGNORECASE)
 
 
@@ -62,7 +63,17 @@ def parse(content_type: str, body: bytes) -> list[Part]:
     head = f"Content-Type: {content_type.strip()}\r\n\r\n".encode("latin-1", "replace")
     if b"\n" in head[:-4] or b"\r" in head[:-4]:
         raise MalformedBody("The Content-Type of the batch is malformed.")
-    message = BytesParser().parsebytes(head + body)
+    # The MIME parser takes its time over what is nobody's batch.
+    if body.count(b"\n--") > 5 * MAX_ITEMS:
+        raise TooManyItems(MAX_ITEMS)
+    try:
+        return _read(BytesParser().parsebytes(head + body))
+    except (ValueError, LookupError, TypeError, RecursionError):
+        # What Python's parser makes of odd charsets, headers and depths is not to be foreseen one by one.
+        raise MalformedBody("The batch is not the multipart message that it should be.") from None
+
+
+def _read(message: Message) -> list[Part]:
     parts: list[Part] = []
     number = 0
     for each in _parts(message):
@@ -105,7 +116,15 @@ def _request(message: Message) -> Request:
             raise MalformedBody("A header in a part of the batch is malformed.")
         headers[header.group(1).lower()] = header.group(2)
     content_id = message.get("Content-ID")
-    return Request(match.group(1), match.group(2), headers, _cut(body, headers), content_id)
+    name = None if content_id is None else _shown_id(str(content_id).strip())
+    return Request(match.group(1), match.group(2), headers, _cut(body, headers), name)
+
+
+def _shown_id(text: str) -> str:
+    """A Content-ID as it may stand in the answer. Raises MalformedBody."""
+    if not _CONTENT_ID.fullmatch(text):
+        raise MalformedBody("A Content-ID in the batch is not 1 to 128 visible ASCII characters.")
+    return text
 
 
 def _lines(content: bytes) -> int:

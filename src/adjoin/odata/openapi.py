@@ -1,18 +1,18 @@
 """The model as an OpenAPI 3.1 document, in the names that Graph's own documents use, so that generators find the
 same operations here.
 
-The schemas are meant to be believed: a body that a request schema takes is one that the service takes, which is why
-patterns and lengths stand in them; what needs an expression language is marked by a `format` of its own.
+Every operation that the service carries out stands in it, with what can come back; what needs an expression language
+is marked by a `format` of its own. The bodies are in `json_schema.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Final
 
-from adjoin.odata.edm import EntityType, EnumType, Model, Navigation, Primitive, Property, Singleton
-
-Json = dict[str, Any]
+from adjoin.odata import json_schema
+from adjoin.odata.edm import EntityType, Model, Navigation, Property, Singleton
+from adjoin.odata.json_schema import Json, ref
 
 # Every refusal that occurs, by status: the component's name, and when it is given.
 _REFUSALS: Final = {
@@ -22,14 +22,15 @@ _REFUSALS: Final = {
     404: ("notFound", "There is no entity with this key."),
     406: ("notAcceptable", "No representation served here is among those that Accept names."),
     409: ("conflict", "There is an entity with this key already."),
-    412: ("preconditionFailed", "If-Match does not hold for the entity as it is."),
+    412: ("preconditionFailed", "If-Match, If-None-Match or a Repeatability header does not hold."),
     413: ("contentTooLarge", "The body is larger than the service takes."),
-    415: ("unsupportedMediaType", "The body is not declared as JSON in UTF-8."),
+    415: ("unsupportedMediaType", "The body is in a Content-Encoding other than gzip."),
     501: ("notServed", "The request is valid OData that this service does not carry out."),
 }
 _ANY: Final = (400, 401, 403, 406)
 _QUERY: Final = (*_ANY, 501)
-_BODY: Final = (*_ANY, 413, 415)
+_REMOVAL: Final = (400, 401, 403, 404, 412)
+_BODY: Final = (*_ANY, 412, 413, 415)
 
 
 def openapi(model: Model, *, title: str, version: str, server_url: str, token_url: str) -> Json:
@@ -43,7 +44,7 @@ def openapi(model: Model, *, title: str, version: str, server_url: str, token_ur
         "servers": [{"url": server_url}],
         "paths": _paths(model),
         "components": {
-            "schemas": _schemas(model),
+            "schemas": json_schema.schemas(model),
             "parameters": _PARAMETERS,
             "headers": _HEADERS,
             "responses": {name: _refusal(status, text) for status, (name, text) in _REFUSALS.items()},
@@ -52,60 +53,90 @@ def openapi(model: Model, *, title: str, version: str, server_url: str, token_ur
     }
 
 
-def _ref(kind: str, name: str) -> Json:
-    return {"$ref": f"#/components/{kind}/{name}"}
-
-
 def _capital(name: str) -> str:
     return name[:1].upper() + name[1:]
 
 
-def _described(description: str) -> Json:
-    return {"description": description} if description else {}
-
-
 def _paths(model: Model) -> Json:
-    paths: Json = {"/$metadata": {"get": _get_metadata()}}
+    paths: Json = {
+        "/": {"get": _get_service_document()},
+        "/$metadata": {"get": _get_metadata()},
+        "/$batch": {"post": _batch()},
+    }
     for root in model.singletons:
         paths[f"/{root.name}"] = {"get": _get_singleton(root)}
+        for declared in root.type.properties:
+            paths |= _property_paths(f"/{root.name}/{declared.name}", root, None, declared)
         for navigation in root.type.navigations:
             paths |= _paths_below(root, navigation)
     return paths
 
 
 def _paths_below(root: Singleton, navigation: Navigation) -> Json:
-    """The collection, its count, an entity, and a property in both its forms; no write without a permission for it."""
+    """The collection, its count, an entity, and its properties; no write without a permission for it."""
     target = navigation.target
     key = {"name": f"{target.name}-{target.key.name}", "in": "path", "required": True}
-    key |= {"schema": _value_schema(target.key), "x-ms-docs-key-type": target.name}
+    key |= {"schema": json_schema.value(target.key), "x-ms-docs-key-type": target.name}
     collection: Json = {"description": navigation.description, "get": _list(root, navigation)}
     entity: Json = {"parameters": [key], "get": _get(root, navigation)}
     if navigation.write:
         collection |= {"post": _create(root, navigation)}
         entity |= {"patch": _update(root, navigation), "delete": _delete(root, navigation)}
-    values = {"anyOf": [_value_schema(each) for each in target.properties]}
-    wrapped = {"schema": _object({"@odata.context": {"type": "string"}, "value": values}, "value")}
-    wrapped_value = _get_property(root, navigation, "GetProperty", {"application/json": wrapped})
-    bare_value = _get_property(root, navigation, "GetPropertyValue", {"text/plain": {"schema": {"type": "string"}}})
     path = f"/{root.name}/{navigation.name}"
-    return {
-        path: collection,
-        f"{path}/$count": {"get": _get_count(root, navigation)},
-        f"{path}/{{{key['name']}}}": entity,
-        f"{path}/{{{key['name']}}}/{{property}}": {"parameters": [key], "get": wrapped_value},
-        f"{path}/{{{key['name']}}}/{{property}}/$value": {"parameters": [key], "get": bare_value},
-    }
+    at = f"{path}/{{{key['name']}}}"
+    paths = {path: collection, f"{path}/$count": {"get": _get_count(root, navigation)}, at: entity}
+    for declared in target.properties:
+        for name, item in _property_paths(f"{at}/{declared.name}", root, navigation, declared).items():
+            paths[name] = {"parameters": [key], **item}
+    return paths
+
+
+def _property_paths(path: str, root: Singleton, navigation: Navigation | None, declared: Property) -> Json:
+    """A property in both its forms; those that the service makes never change, and only some can be null."""
+    wrapped = {"application/json": {"schema": json_schema.wrapped(declared)}}
+    bare = {"text/plain": {"schema": {"type": "string"}}}
+    item = {"get": _get_property(root, navigation, declared, "", wrapped)}
+    if navigation is not None and navigation.write and not declared.generated:
+        item["put"] = _set_property(root, navigation, declared, "Set", wrapped)
+        item["patch"] = _set_property(root, navigation, declared, "Update", wrapped)
+        if declared.nullable:
+            item["delete"] = _clear_property(root, navigation, declared)
+    return {path: item, f"{path}/$value": {"get": _get_property(root, navigation, declared, "Value", bare)}}
+
+
+def _get_service_document() -> Json:
+    content = {"application/json": {"schema": ref("schemas", json_schema.SERVICE_DOCUMENT)}}
+    return _description_of_service("Get the service document", "serviceDocument.Get", "What is at the root.", content)
 
 
 def _get_metadata() -> Json:
     content = {"application/xml": {"schema": {"type": "string"}}, "application/json": {"schema": {"type": "object"}}}
+    return _description_of_service("Get the entity data model as CSDL", "metadata.Get", "The model.", content)
+
+
+def _description_of_service(summary: str, operation_id: str, text: str, content: Json) -> Json:
     return {
         "tags": ["metadata"],
-        "summary": "Get the entity data model as CSDL",
-        "operationId": "metadata.Get",
+        "summary": summary,
+        "operationId": operation_id,
         "parameters": _parameters(),
-        "responses": {"200": _answer("The model.", content), **_refusals(400, 406)},
+        "responses": {"200": _answer(text, content), **_refusals(400, 406)},
         "security": [],
+    }
+
+
+def _batch() -> Json:
+    multipart = {"schema": {"type": "string"}}
+    asked = {"application/json": {"schema": ref("schemas", json_schema.BATCH_REQUEST)}, "multipart/mixed": multipart}
+    told = {"application/json": {"schema": ref("schemas", json_schema.BATCH_RESPONSE)}, "multipart/mixed": multipart}
+    return {
+        "tags": ["batch"],
+        "summary": "Send several requests in one; each needs its own permission",
+        "operationId": "batch.Post",
+        "parameters": _parameters("Prefer.continue"),
+        "requestBody": {"required": True, "content": asked},
+        "responses": {"200": _answer("An answer to each.", told), **_refusals(400, 401, 406, 413, 415)},
+        "security": [{"oauth2": []}, {"bearer": []}],
     }
 
 
@@ -120,9 +151,8 @@ def _get_singleton(root: Singleton) -> Json:
     }
 
 
-def _operation(root: Singleton, navigation: Navigation, verb: str, more: Json) -> Json:
+def _operation(root: Singleton, navigation: Navigation, verb: str, more: Json, *, writes: bool = False) -> Json:
     """What all operations on a contained collection have; tags and ids are formed as in Graph's documents."""
-    writes = verb in ("Create", "Update", "Delete")
     return {
         "tags": [f"{root.name}.{navigation.target.name}"],
         "operationId": f"{root.name}.{verb}{_capital(navigation.name)}",
@@ -134,63 +164,66 @@ def _operation(root: Singleton, navigation: Navigation, verb: str, more: Json) -
 def _list(root: Singleton, navigation: Navigation) -> Json:
     target = navigation.target
     by = [f"{each.name}{direction}" for each in target.properties for direction in ("", " asc", " desc")]
-    shared = _parameters("top", "skip", "search", "filter", "count", "ConsistencyLevel", "Prefer.page")
-    schema = {"application/json": {"schema": _ref("schemas", f"{target.qualified}CollectionResponse")}}
+    shared = _parameters("top", "skip", "search", "filter", "count", "skiptoken", "ConsistencyLevel", "Prefer.page")
+    schema = {"application/json": {"schema": ref("schemas", f"{target.qualified}CollectionResponse")}}
+    page = _answer("A page of the collection.", schema, "Preference-Applied")
     more = {
         "summary": f"List {navigation.name}",
         "parameters": [*shared, _among("$orderby", "Order items by property values.", by), *_projection(target)],
-        "responses": {"200": _answer("A page of the collection.", schema), **_refusals(*_QUERY)},
+        "responses": {"200": page, **_refusals(*_QUERY)},
     }
     return _operation(root, navigation, "List", more)
 
 
 def _create(root: Singleton, navigation: Navigation) -> Json:
     target = navigation.target
-    created = _entity_answer(target, whole=True)
-    created["headers"] |= {"Location": _ref("headers", "Location")}
+    created = _entity_answer(target, "ETag", "Location", "Preference-Applied", "Repeatability-Result", whole=True)
     key = {f"{target.name}-{target.key.name}": f"$response.body#/{target.key.name}"}
     created["links"] = {
         verb: {"operationId": f"{root.name}.{verb}{_capital(navigation.name)}", "parameters": key}
         for verb in ("Get", "Update", "Delete")
     }
+    minimal = _nothing("Prefer was for it.", "Location", "OData-EntityId", "Preference-Applied", "Repeatability-Result")
     more = {
         "summary": f"Create {target.name}",
-        "parameters": _parameters(),
+        "parameters": _parameters("Prefer.return", *_REPEATABLE),
         "requestBody": _body(f"{target.qualified}Create"),
-        "responses": {"201": created, **_refusals(*_BODY, 409)},
+        "responses": {"201": created, "204": minimal, **_refusals(*_BODY, 409)},
     }
-    return _operation(root, navigation, "Create", more)
+    return _operation(root, navigation, "Create", more, writes=True)
 
 
 def _get(root: Singleton, navigation: Navigation) -> Json:
     target = navigation.target
+    same = {"description": "It is as If-None-Match says.", "headers": _headers("ETag")}
     more = {
         "summary": f"Get {target.name}",
-        "parameters": [*_projection(target), *_parameters()],
-        "responses": {"200": _entity_answer(target), **_refusals(*_QUERY, 404)},
+        "parameters": [*_projection(target), *_parameters("If-None-Match")],
+        "responses": {"200": _entity_answer(target, "ETag"), "304": same, **_refusals(*_QUERY, 404)},
     }
     return _operation(root, navigation, "Get", more)
 
 
 def _update(root: Singleton, navigation: Navigation) -> Json:
     target = navigation.target
-    answers = {"200": _entity_answer(target, whole=True), "204": _nothing("Prefer was for it.", "Preference-Applied")}
+    told = ("ETag", "Preference-Applied", "Repeatability-Result")
+    answers = {"200": _entity_answer(target, *told, whole=True), "204": _nothing("Prefer was for it.", *told)}
     more = {
         "summary": f"Update {target.name}",
-        "parameters": _parameters("If-Match", "Prefer.return"),
+        "parameters": _parameters("If-Match", "If-None-Match", "Prefer.return", *_REPEATABLE),
         "requestBody": _body(f"{target.qualified}Update"),
-        "responses": {**answers, **_refusals(*_BODY, 404, 412)},
+        "responses": {**answers, **_refusals(*_BODY, 404)},
     }
-    return _operation(root, navigation, "Update", more)
+    return _operation(root, navigation, "Update", more, writes=True)
 
 
 def _delete(root: Singleton, navigation: Navigation) -> Json:
     more = {
         "summary": f"Delete {navigation.target.name}",
-        "parameters": _parameters("If-Match"),
-        "responses": {"204": _nothing("Deleted."), **_refusals(400, 401, 403, 404, 412)},
+        "parameters": _parameters("If-Match", "If-None-Match", *_REPEATABLE),
+        "responses": {"204": _nothing("Deleted.", "Repeatability-Result"), **_refusals(*_REMOVAL)},
     }
-    return _operation(root, navigation, "Delete", more)
+    return _operation(root, navigation, "Delete", more, writes=True)
 
 
 def _get_count(root: Singleton, navigation: Navigation) -> Json:
@@ -204,20 +237,46 @@ def _get_count(root: Singleton, navigation: Navigation) -> Json:
     return _operation(root, navigation, "Count", more)
 
 
-def _get_property(root: Singleton, navigation: Navigation, verb: str, content: Json) -> Json:
-    properties = navigation.target.properties
-    names = {"type": "string", "enum": [each.name for each in properties]}
+def _get_property(root: Singleton, navigation: Navigation | None, declared: Property, form: str, content: Json) -> Json:
     answers = {"200": _answer("The value.", content)}
-    if any(each.nullable for each in properties):
+    if declared.nullable:
         # A null has no representation of its own (OData 4.01 part 1, 11.2.4 and 11.2.4.1).
         answers["204"] = _nothing("The value is null.")
-    more = {
-        "summary": "Get the value of a property",
-        "operationId": f"{root.name}.{navigation.name}.{verb}",
-        "parameters": [{"name": "property", "in": "path", "required": True, "schema": names}, *_parameters()],
-        "responses": {**answers, **_refusals(*_ANY, 404)},
+    missing = () if navigation is None else (404,)
+    owner = root.type if navigation is None else navigation.target
+    return {
+        "tags": [f"{root.name}.{owner.name}"],
+        "operationId": f"{_below(root, navigation)}.Get{_capital(declared.name)}{form}",
+        "summary": f"Get {declared.name}",
+        "parameters": _parameters(),
+        "responses": {**answers, **_refusals(*_QUERY, *missing)},
+        "security": _security(root.read if navigation is None else navigation.read),
     }
-    return _operation(root, navigation, "Get", more)
+
+
+def _below(root: Singleton, navigation: Navigation | None) -> str:
+    return f"{root.name}.{root.type.name if navigation is None else navigation.name}"
+
+
+def _set_property(root: Singleton, navigation: Navigation, declared: Property, verb: str, content: Json) -> Json:
+    more = {
+        "summary": f"Set {declared.name}",
+        "operationId": f"{_below(root, navigation)}.{verb}{_capital(declared.name)}",
+        "parameters": _parameters("If-Match", "If-None-Match", *_REPEATABLE),
+        "requestBody": {"required": True, "content": content},
+        "responses": {"204": _nothing("Set.", "ETag", "Repeatability-Result"), **_refusals(*_REMOVAL, 413, 415)},
+    }
+    return _operation(root, navigation, verb, more, writes=True)
+
+
+def _clear_property(root: Singleton, navigation: Navigation, declared: Property) -> Json:
+    more = {
+        "summary": f"Set {declared.name} to null",
+        "operationId": f"{_below(root, navigation)}.Clear{_capital(declared.name)}",
+        "parameters": _parameters("If-Match", "If-None-Match", *_REPEATABLE),
+        "responses": {"204": _nothing("It is null.", "ETag", "Repeatability-Result"), **_refusals(*_REMOVAL)},
+    }
+    return _operation(root, navigation, "Clear", more, writes=True)
 
 
 def _in_query(name: str, description: str, schema: Json, **more: object) -> Json:
@@ -230,208 +289,104 @@ def _in_header(name: str, description: str, **schema: object) -> Json:
 
 _COUNTING: Final = {"type": "integer", "minimum": 0, "maximum": 2**31 - 1}
 _WORDS: Final = {"type": "string", "minLength": 1}
+_REPEATABLE: Final = ("Repeatability-Request-ID", "Repeatability-First-Sent")
 _PARAMETERS: Final[Json] = {
     "top": _in_query("$top", "Show at most the first n items.", _COUNTING, example=50),
     "skip": _in_query("$skip", "Pass over the first n items.", _COUNTING, example=0),
     "count": _in_query("$count", "Include the number of items.", {"type": "boolean"}),
     "filter": _in_query("$filter", "Filter items by an expression.", _WORDS | {"format": "odata-filter"}),
     "search": _in_query("$search", "Search items by phrases.", _WORDS | {"format": "odata-search"}),
+    "skiptoken": _in_query("$skiptoken", "Where a list goes on, from a link.", _WORDS | {"format": "odata-skiptoken"}),
     "ConsistencyLevel": _in_header("ConsistencyLevel", "Taken as clients send it; changes nothing, such as eventual."),
     "client-request-id": _in_header("client-request-id", "A GUID of the caller's; it comes back."),
     "Prefer.page": _in_header("Prefer", "The page size wished for, such as odata.maxpagesize=100."),
     "Prefer.return": _in_header("Prefer", "What comes back: return=minimal or return=representation."),
-    # These entities carry no ETag, so that `*` (it must exist) is the one condition that can hold.
-    "If-Match": _in_header("If-Match", "Whether the entity must exist.", enum=["*"]),
+    "Prefer.continue": _in_header("Prefer", "odata.continue-on-error, for a multipart batch."),
+    "If-Match": _in_header("If-Match", "ETags one of which the entity must have, or *.", format="odata-etags"),
+    "If-None-Match": _in_header("If-None-Match", "ETags none of which it may have, or *.", format="odata-etags"),
+    "Repeatability-Request-ID": _in_header(
+        "Repeatability-Request-ID", "The name of a request that may be sent again; with First-Sent.", maxLength=128
+    ),
+    "Repeatability-First-Sent": _in_header(
+        "Repeatability-First-Sent", "When it was first sent, as an HTTP date.", format="http-date"
+    ),
 }
 
 
 def _parameters(*names: str) -> list[Json]:
-    return [_ref("parameters", name) for name in (*names, "client-request-id")]
+    return [ref("parameters", name) for name in (*names, "client-request-id")]
 
 
 def _projection(entity: EntityType) -> list[Json]:
     """`$select`, and `$expand` where there is something to expand: of nothing it is refused."""
     parameters = [_among("$select", "Select properties to be returned.", (each.name for each in entity.properties))]
     if entity.navigations:
-        parameters.append(_among("$expand", "Expand related entities.", (each.name for each in entity.navigations)))
+        names = "|".join(each.name for each in entity.navigations)
+        nested = {"type": "string", "pattern": rf"^({names})(\(.+\))?$", "format": "odata-expand"}
+        text = "Expand related entities, with options of theirs in parentheses."
+        parameters.append(_list_of("$expand", text, nested))
     return parameters
 
 
 def _among(name: str, description: str, items: Iterable[str]) -> Json:
     """A query option that lists some of these items, parted by commas."""
-    schema = {"type": "array", "minItems": 1, "items": {"type": "string", "enum": list(items)}}
+    return _list_of(name, description, {"type": "string", "enum": list(items)})
+
+
+def _list_of(name: str, description: str, item: Json) -> Json:
+    schema = {"type": "array", "minItems": 1, "items": item}
     return _in_query(name, description, schema, style="form", explode=False)
 
 
 def _body(schema: str) -> Json:
-    return {"required": True, "content": {"application/json": {"schema": _ref("schemas", schema)}}}
+    return {"required": True, "content": {"application/json": {"schema": ref("schemas", schema)}}}
 
 
-def _answer(description: str, content: Json) -> Json:
-    return {"description": description, "headers": _headers("OData-Version"), "content": content}
+def _answer(description: str, content: Json, *headers: str) -> Json:
+    return {"description": description, "headers": _headers("OData-Version", *headers), "content": content}
 
 
 def _nothing(description: str, *headers: str) -> Json:
     return {"description": f"No content. {description}", "headers": _headers(*headers)}
 
 
-def _entity_answer(entity: EntityType, *, whole: bool = False) -> Json:
+def _entity_answer(entity: EntityType, *headers: str, whole: bool = False) -> Json:
     """An answer with one entity; where nothing could be selected, `whole` promises every property."""
-    schema = _ref("schemas", entity.qualified)
+    schema = ref("schemas", entity.qualified)
     if whole:
         schema = {"allOf": [schema, {"required": [each.name for each in entity.properties]}]}
-    return _answer("The entity.", {"application/json": {"schema": schema}})
+    return _answer("The entity.", {"application/json": {"schema": schema}}, *headers)
 
 
 def _refusals(*statuses: int) -> Json:
-    return {str(status): _ref("responses", _REFUSALS[status][0]) for status in sorted(statuses)}
+    return {str(status): ref("responses", _REFUSALS[status][0]) for status in sorted(statuses)}
 
 
 def _refusal(status: int, description: str) -> Json:
-    headers = _headers("WWW-Authenticate") if status == 401 else _headers()
-    content = {"application/json": {"schema": _ref("schemas", _ERROR)}}
+    headers = _headers(*{401: ("WWW-Authenticate",), 412: ("Repeatability-Result",)}.get(status, ()))
+    content = {"application/json": {"schema": ref("schemas", json_schema.ERROR)}}
     return {"description": description, "headers": headers, "content": content}
 
 
-def _text_header(description: str, **more: object) -> Json:
-    return {"description": description, "required": True, "schema": {"type": "string", **more}}
+def _header(description: str, *, always: bool = True, **more: object) -> Json:
+    return {"description": description, "required": always, "schema": {"type": "string", **more}}
 
 
 _HEADERS: Final[Json] = {
-    "request-id": _text_header("The GUID of this request.", format="uuid"),
-    "client-request-id": _text_header("The caller's, or else the GUID of this request."),
-    "OData-Version": _text_header("The version of the answer.", enum=["4.0"]),
-    "Location": _text_header("The URL of the entity created.", format="uri"),
-    "Preference-Applied": _text_header("The preference that was followed.", enum=["return=minimal"]),
-    "WWW-Authenticate": _text_header("Where a token is to be had."),
+    "request-id": _header("The GUID of this request.", format="uuid"),
+    "client-request-id": _header("The caller's, or else the GUID of this request."),
+    "OData-Version": _header("The version of the answer.", enum=["4.0"]),
+    "ETag": _header("The version of the entity, for If-Match and If-None-Match.", pattern='^W/".+"$'),
+    "Location": _header("The URL of the entity created.", format="uri"),
+    "OData-EntityId": _header("The id of the entity created, which is its URL.", format="uri"),
+    "Preference-Applied": _header("The preference that was followed.", always=False),
+    "Repeatability-Result": _header("Of a repeatable request.", always=False, enum=["accepted", "rejected"]),
+    "WWW-Authenticate": _header("Where a token is to be had."),
 }
 
 
 def _headers(*more: str) -> Json:
-    return {name: _ref("headers", name) for name in ("request-id", "client-request-id", *more)}
-
-
-def _schemas(model: Model) -> Json:
-    schemas: Json = {
-        each.qualified: {
-            "title": each.name,
-            "type": "string",
-            "enum": list(each.members),
-            **_described(each.description),
-        }
-        for each in model.enums
-    }
-    schemas |= {each.qualified: _entity_schema(each) for each in model.entities}
-    for navigation in (navigation for root in model.singletons for navigation in root.type.navigations):
-        target = navigation.target
-        schemas[f"{target.qualified}CollectionResponse"] = _collection_schema(target)
-        if navigation.write:
-            schemas[f"{target.qualified}Create"] = _create_schema(target)
-            schemas[f"{target.qualified}Update"] = _update_schema(target)
-    return schemas | _ERROR_SCHEMAS
-
-
-def _object(properties: Json, *required: str) -> Json:
-    return {"type": "object", **({"required": list(required)} if required else {}), "properties": properties}
-
-
-def _entity_schema(entity: EntityType) -> Json:
-    """An entity as answered. Nothing is required, since `$select` leaves out what it does not name."""
-    own = {each.name: _value_schema(each) | _described(each.description) for each in entity.own_properties}
-    named = {"title": entity.name, **_described(entity.description)}
-    if entity.base is None:
-        return named | _object({"@odata.type": {"type": "string"}, **own})
-    return {"allOf": [_ref("schemas", entity.base.qualified), named | _object(own)]}
-
-
-def _collection_schema(entity: EntityType) -> Json:
-    members = {
-        "@odata.context": {"type": "string"},
-        "@odata.count": {"type": "integer", "minimum": 0},
-        "@odata.nextLink": {"type": "string", "format": "uri"},
-        "value": {"type": "array", "items": _ref("schemas", entity.qualified)},
-    }
-    return {"title": f"Collection of {entity.name}", **_object(members, "value")}
-
-
-def _create_schema(entity: EntityType) -> Json:
-    example = {each.name: _example(each) for each in entity.properties if not each.generated}
-    return _written_schema(entity, entity.properties, tuple(example), example)
-
-
-def _update_schema(entity: EntityType) -> Json:
-    """The body of a change. The key may come back unchanged, which no schema can say, so it is not in this one."""
-    changeable = [each for each in entity.properties if not each.generated and each is not entity.key]
-    return _written_schema(entity, changeable, (), {each.name: _example(each) for each in changeable[:1]})
-
-
-def _written_schema(
-    entity: EntityType, properties: Iterable[Property], required: Iterable[str], example: Mapping[str, object]
-) -> Json:
-    named = {"type": "string", "enum": [f"#{entity.qualified}", entity.qualified]}
-    values = {each.name: _value_schema(each) | _described(each.description) for each in properties}
-    return {
-        **_described(entity.description),
-        **_object({"@odata.type": named, "@type": named, **values}, *required),
-        # The type is closed; members with an `@` are annotations, passed over save the one that names the type.
-        "patternProperties": {"@": {}},
-        "additionalProperties": False,
-        "examples": [{"@odata.type": f"#{entity.qualified}", **example}],
-    }
-
-
-_GUID: Final = {"type": "string", "format": "uuid", "pattern": "^[0-9A-Fa-f]{8}-([0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}$"}
-# The offset is part of the type, and so are seven digits of fraction; `format` looks after the days of a month.
-_DATE_TIME: Final = (
-    "^(?!0000)[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
-    r"(\.[0-9]{1,7})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
-)
-_PRIMITIVES: Final[Mapping[Primitive, Json]] = {
-    # U+0000 cannot be kept by every database (values.unstorable).
-    Primitive.STRING: {"type": "string", "pattern": r"^[^\u0000]*$"},
-    Primitive.GUID: _GUID,
-    Primitive.BOOLEAN: {"type": "boolean"},
-    Primitive.INT32: {"type": "integer", "format": "int32", "minimum": -(2**31), "maximum": 2**31 - 1},
-    Primitive.INT64: {"type": "integer", "format": "int64", "minimum": -(2**63), "maximum": 2**63 - 1},
-    Primitive.DATE_TIME_OFFSET: {"type": "string", "format": "date-time", "pattern": _DATE_TIME},
-}
-
-
-def _value_schema(declared: Property) -> Json:
-    if isinstance(declared.type, EnumType):
-        schema = _ref("schemas", declared.type.qualified)
-        return {"anyOf": [schema, {"type": "null"}]} if declared.nullable else schema
-    schema = dict(_GUID if declared.guid else _PRIMITIVES[declared.type])
-    if declared.max_length is not None:
-        schema["maxLength"] = declared.max_length
-    return schema | ({"type": [schema["type"], "null"]} if declared.nullable else {})
-
-
-def _example(declared: Property) -> object:
-    """A value like those of the published examples, which come from types and names too (graph-contract 1.4)."""
-    if isinstance(declared.type, EnumType):
-        return list(declared.type.members)[:2][-1]
-    if declared.guid or declared.type is Primitive.GUID:
-        return "77296cf7-6cf7-7729-f76c-2977f76c2977"
-    moment = "2016-12-31T23:58:36.6670033-08:00"
-    words = "".join(f" {each}" if each.isupper() else each for each in declared.name)
-    texts = {Primitive.STRING: f"{_capital(words)} value", Primitive.DATE_TIME_OFFSET: moment}
-    return texts.get(declared.type, declared.type is Primitive.BOOLEAN or 0)
-
-
-_TEXT: Final[Json] = {"type": "string"}
-_TEXT_OR_NULL: Final[Json] = {"type": ["string", "null"]}
-_ERROR: Final = "microsoft.graph.ODataErrors.ODataError"
-_MAIN_ERROR: Final = "microsoft.graph.ODataErrors.MainError"
-_INNER_ERROR: Final = "microsoft.graph.ODataErrors.InnerError"
-_ERROR_MEMBERS: Final = {"code": _TEXT | {"minLength": 1}, "message": _TEXT, "target": _TEXT_OR_NULL}
-_DETAILS: Final = {"type": "array", "items": _object(_ERROR_MEMBERS, "code", "message")}
-_MORE: Final = {"details": _DETAILS, "innerError": _ref("schemas", _INNER_ERROR)}
-_ERROR_SCHEMAS: Final[Json] = {
-    _ERROR: _object({"error": _ref("schemas", _MAIN_ERROR)}, "error"),
-    _MAIN_ERROR: _object(_ERROR_MEMBERS | _MORE, "code", "message"),
-    _INNER_ERROR: _object({"date": _TEXT, "request-id": _TEXT, "client-request-id": _TEXT}),
-}
+    return {name: ref("headers", name) for name in ("request-id", "client-request-id", *more)}
 
 
 def _security_schemes(model: Model, token_url: str) -> Json:

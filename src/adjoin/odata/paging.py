@@ -11,13 +11,16 @@ import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import quote, unquote_plus
 
 import msgspec
 
-from adjoin.odata.errors import Malformed
+from adjoin.odata.errors import Malformed, NotServed
 
 _SIGNATURE_BYTES: Final = 16
-_MAX_TOKEN: Final = 2_048
+_KEPT: Final = "".join(map(chr, range(0x21, 0x7F)))
+# Holds the values of the sort keys, each up to the longest text of a property; the whole has to fit into a URL.
+MAX_TOKEN: Final = 12_288
 
 
 class Continuation(msgspec.Struct, frozen=True, array_like=True):
@@ -47,32 +50,43 @@ _DECODER: Final = msgspec.msgpack.Decoder(Continuation)
 
 
 def write(continuation: Continuation, key: TokenKey, scope: str) -> str:
-    """A $skiptoken. `scope` names the tenant and collection that it is for."""
+    """A $skiptoken; `scope` names the tenant and collection that it is for. Raises NotServed for one too long."""
     payload = msgspec.msgpack.encode(continuation)
-    return urlsafe_b64encode(key.signature(payload, scope) + payload).decode().rstrip("=")
+    token = urlsafe_b64encode(key.signature(payload, scope) + payload).decode().rstrip("=")
+    if len(token) > MAX_TOKEN:
+        raise NotServed("The values that $orderby sorts by are too long for a link to the next page.")
+    return token
 
 
 def read(token: str, key: TokenKey, scope: str) -> Continuation:
     """The content of a $skiptoken that `write` made with the same key and scope. Raises Malformed."""
     refusal = Malformed("The $skiptoken is not one that this service gave for this list.")
-    if len(token) > _MAX_TOKEN or not token.isascii():
+    if len(token) > MAX_TOKEN or not token.isascii():
         raise refusal
     try:
         data = urlsafe_b64decode(token + "=" * (-len(token) % 4))
     except ValueError:
         raise refusal from None
+    # Base64 has several spellings of the same bytes; a token has the one that it was given in.
+    if urlsafe_b64encode(data).decode().rstrip("=") != token:
+        raise refusal
     signature, payload = data[:_SIGNATURE_BYTES], data[_SIGNATURE_BYTES:]
     if not hmac.compare_digest(signature, key.signature(payload, scope)):
         raise refusal
-    return _DECODER.decode(payload)
+    try:
+        return _DECODER.decode(payload)
+    except msgspec.DecodeError:
+        raise refusal from None  # signed by another version of this service
 
 
 def next_link(url: str, raw_query: str, token: str) -> str:
     """The URL of the next page: the same options as the caller wrote them, without $skip, and with the token."""
-    kept = [part for part in raw_query.split("&") if part and _option(part) not in ("skip", "skiptoken")]
+    # What came unescaped is held as Latin-1 here; in a link it has to be ASCII.
+    escaped = quote(raw_query.encode("latin-1", "replace"), safe=_KEPT)
+    kept = [part for part in escaped.split("&") if part and _option(part) not in ("skip", "skiptoken")]
     return f"{url}?{'&'.join([*kept, f'$skiptoken={token}'])}"
 
 
 def _option(part: str) -> str:
-    name = part.partition("=")[0].strip("+").lower().replace("%24", "$").replace("%20", "")
-    return name.removeprefix("$")
+    """An option's name as the query reader sees it (`query.given`)."""
+    return unquote_plus(part.partition("=")[0]).strip().lower().removeprefix("$")

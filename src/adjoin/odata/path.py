@@ -13,7 +13,7 @@ from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from adjoin.odata.edm import EntityType, Model, Navigation, Property, Singleton
-from adjoin.odata.errors import Malformed, UnknownSegment
+from adjoin.odata.errors import Malformed, NotServed, ProtocolRefusal, UnknownSegment
 from adjoin.odata.values import unstorable
 
 MAX_SEGMENTS: Final = 32
@@ -21,6 +21,12 @@ MAX_SEGMENT_LENGTH: Final = 1_024
 
 _KEY_IN_PARENTHESES: Final = re.compile(r"([^()]+)\((.*)\)", re.DOTALL)
 _STRING_LITERAL: Final = re.compile(r"'((?:[^']|'')*)'", re.DOTALL)
+# What is the same decoded, as nearly every segment is.
+_PLAIN: Final = re.compile(r"[A-Za-z0-9$._~-]*")
+# What URL Conventions 4 has besides, and is not carried out here.
+_NOT_SERVED: Final = re.compile(
+    r"\$(?:all|each|entity|query|ref|crossjoin\(.*\)|filter\(.*\))", re.DOTALL | re.IGNORECASE
+)
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
@@ -93,6 +99,8 @@ def segments(raw_path: str) -> tuple[str, ...]:
 def _decode(part: str) -> str:
     if len(part) > MAX_SEGMENT_LENGTH:
         raise Malformed(f"A path segment is longer than {MAX_SEGMENT_LENGTH} characters.")
+    if _PLAIN.fullmatch(part):
+        return part
     if _BAD_ESCAPE.search(part):
         raise Malformed("The path holds a '%' that is not followed by two hexadecimal digits.")
     try:
@@ -115,7 +123,7 @@ def parse(model: Model, parts: tuple[str, ...]) -> Resource:
         return Resource(Kind.METADATA if folded == "$metadata" else Kind.BATCH)
     root = model.find_singleton(first)
     if root is None:
-        raise UnknownSegment(first)
+        raise _unknown(first)
     return _below_entity(model, Resource(Kind.SINGLETON, (root.name,), root), rest)
 
 
@@ -131,11 +139,10 @@ def _below_entity(model: Model, at: Resource, rest: list[str]) -> Resource:
         name, key = _split_key(segment)
         if navigation := at.type.find_navigation(name):
             trail = (*at.trail, navigation.name)
-            collection = replace(at, kind=Kind.COLLECTION, trail=trail, navigation=navigation)
             if key is None:
-                return _below_collection(model, collection, more)
-            return _below_entity(model, replace(collection, kind=Kind.ENTITY, key=key), more)
-    raise UnknownSegment(segment)
+                return _below_collection(model, Resource(Kind.COLLECTION, trail, at.root, navigation), more)
+            return _below_entity(model, Resource(Kind.ENTITY, trail, at.root, navigation, key), more)
+    raise _unknown(segment)
 
 
 def _below_collection(model: Model, at: Resource, rest: list[str]) -> Resource:
@@ -148,8 +155,8 @@ def _below_collection(model: Model, at: Resource, rest: list[str]) -> Resource:
     if _is_cast(model, at.type, segment):
         return _below_collection(model, at, more)
     if segment.startswith("$") or "(" in segment:
-        raise UnknownSegment(segment)
-    return _below_entity(model, replace(at, kind=Kind.ENTITY, key=segment), more)
+        raise _unknown(segment)
+    return _below_entity(model, Resource(Kind.ENTITY, at.trail, at.root, at.navigation, segment), more)
 
 
 def _below_property(at: Resource, rest: list[str]) -> Resource:
@@ -157,7 +164,7 @@ def _below_property(at: Resource, rest: list[str]) -> Resource:
         return at
     segment, *more = rest
     if segment.lower() != "$value":
-        raise UnknownSegment(segment)
+        raise _unknown(segment)
     _end(more)
     return replace(at, kind=Kind.VALUE)
 
@@ -170,6 +177,8 @@ def _split_key(segment: str) -> tuple[str, str | None]:
     name, inner = match.groups()
     if inner.lower().startswith("id="):
         inner = inner[3:]
+    if inner.startswith("@"):
+        raise NotServed("A parameter alias as a key is not served.")
     literal = _STRING_LITERAL.fullmatch(inner)
     if literal is None:
         raise Malformed(f"The key in '{segment}' is not a string in single quotes.", len(name) + 1)
@@ -180,6 +189,12 @@ def _is_cast(model: Model, entity: EntityType, segment: str) -> bool:
     """Whether a segment casts to the type that is there already (or to one it derives from)."""
     named = model.find_type(segment) if "." in segment else None
     return isinstance(named, EntityType) and any(named is each for each in entity.ancestry())
+
+
+def _unknown(segment: str) -> ProtocolRefusal:
+    if _NOT_SERVED.fullmatch(segment):
+        return NotServed(f"The segment '{segment[:64]}' is not served.")
+    return UnknownSegment(segment)
 
 
 def _end(rest: list[str]) -> None:

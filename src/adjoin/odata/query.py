@@ -24,12 +24,15 @@ from adjoin.odata.values import Instant, unstorable
 
 T = TypeVar("T")
 
-MAX_LENGTH: Final = 16_384
+MAX_LENGTH: Final = 32_768
 MAX_OPTIONS: Final = 64
 MAX_SELECTED: Final = 64
 _MAX_NUMBER: Final = 2**31 - 1  # Edm.Int32, the type of $top and $skip
 
+# In words of a search an apostrophe is a letter.
+_SEARCH: Final = re.compile(r"\s*\$?search\s*=", re.IGNORECASE)
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_PHRASE: Final = re.compile(r'("|%22).*?("|%22)')
 _NUMBER: Final = re.compile(r"[0-9]{1,16}")
 
 # OData 4.01 part 1, 11.2.
@@ -57,7 +60,9 @@ _TAKEN: Final[Mapping[Kind, frozenset[str]]] = {
     Kind.PROPERTY: _FORMAT,
     Kind.VALUE: _FORMAT,
 }
-_EXPANDED: Final = frozenset({"count", "expand", "filter", "levels", "orderby", "search", "select", "skip", "top"})
+_EXPANDED: Final = frozenset(
+    {"compute", "count", "expand", "filter", "levels", "orderby", "search", "select", "skip", "top"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +87,11 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Expansion:
-    """A navigation property to answer along with its entity; `raw` is its nested query, for the link to the rest."""
+    """A navigation property to answer along with its entity; `options` are its query as a URL of its own has it."""
 
     navigation: Navigation
     query: Query
-    raw: str = ""
+    options: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +109,8 @@ def given(raw: str) -> Given:
     """
     if len(raw) > MAX_LENGTH:
         raise Malformed(f"The query is longer than {MAX_LENGTH} characters.")
+    if "#" in raw:
+        raise Malformed("A '#' begins a fragment, which is no part of a query; as a sign it is written %23.")
     parts = [part for part in raw.split("&") if part]
     if len(parts) > MAX_OPTIONS:
         raise Malformed(f"The query has more than {MAX_OPTIONS} options.")
@@ -111,7 +118,10 @@ def given(raw: str) -> Given:
     aliases: dict[str, str] = {}
     for part in parts:
         name, _, text = part.partition("=")
-        _sort(_decode(name), _decode(text), system, aliases)
+        written = _decode(name)
+        if _system_name(written) == "search" and ";" in _PHRASE.sub("", text):
+            raise Malformed("A ';' in a word of $search is written %3B.")
+        _sort(written, _decode(text), system, aliases)
     return Given(system, aliases)
 
 
@@ -124,12 +134,16 @@ def _sort(written: str, text: str, system: dict[str, str], aliases: dict[str, st
         return
     if name in system:
         raise Malformed(f"The query option '${name}' is given twice.")
+    if text != text.lstrip() or not text:
+        raise Malformed(f"The value of the query option '${name}' begins with a blank, or is missing.")
     system[name] = text
 
 
 def _system_name(written: str) -> str | None:
     """The name of a system option, or None for one of the caller's own. Raises UnknownOption."""
     name = written.strip().lower()
+    if name != written.lower() and name.removeprefix("$") in _SYSTEM:
+        raise UnknownOption(f"The query option '{written[:64]}' has blanks about its name.")
     if name.startswith("$") and name[1:] not in _SYSTEM:
         raise UnknownOption(f"The query option '{written[:64]}' is unknown.")
     name = name.removeprefix("$")
@@ -180,7 +194,7 @@ def _query(found: Mapping[str, str], taken: frozenset[str], around: Surroundings
         count=_boolean("count", found),
         format=found.get("format"),
         token=found.get("skiptoken"),
-        fingerprint=_fingerprint(found),
+        fingerprint=_fingerprint(found, around.aliases),
         expand=_expand(found["expand"], around) if "expand" in found else (),
     )
 
@@ -211,10 +225,11 @@ def _named(name: str, bind: Callable[[str, Surroundings], T], found: Mapping[str
         raise Malformed(f"Invalid ${name} clause: {refusal.message}", refusal.position) from None
 
 
-def _fingerprint(found: Mapping[str, str]) -> str:
+def _fingerprint(found: Mapping[str, str], aliases: Mapping[str, str]) -> str:
     telling = [found.get(name, "") for name in ("filter", "orderby", "search")]
     if not any(telling):
         return ""
+    telling += [f"{name}={aliases[name]}" for name in sorted(aliases)]
     return hashlib.blake2s("\x00".join(telling).encode(), digest_size=8).hexdigest()
 
 
@@ -243,6 +258,7 @@ def _select(text: str, around: Surroundings) -> tuple[str, ...]:
     if len(items) > MAX_SELECTED:
         raise Malformed(f"$select names more than {MAX_SELECTED} properties.")
     chosen: set[str] = set()
+    related: dict[str, None] = {}
     for item in items:
         if not item:
             raise Malformed("An item of $select is empty.")
@@ -252,10 +268,14 @@ def _select(text: str, around: Surroundings) -> tuple[str, ...]:
             chosen.update(each.name for each in entity.properties)
         elif declared is not None:
             chosen.add(declared.name)
-        elif entity.find_navigation(name) is None:
+        elif navigation := entity.find_navigation(name):
+            related[navigation.name] = None
+        elif item.endswith(".*") or (item.startswith("@") and not item.startswith("@odata.")):
+            raise NotServed(f"'{item[:128]}' in $select is not served.")
+        else:
             raise UnknownName(f"Could not find a property named '{item[:128]}' on type '{entity.qualified}'.")
     names = tuple(each.name for each in entity.properties if each.name in chosen)
-    return () if len(names) == len(entity.properties) else names
+    return () if len(names) == len(entity.properties) else (*names, *related)
 
 
 def _without_cast(item: str, around: Surroundings) -> str:
@@ -273,13 +293,17 @@ def _expand(text: str, around: Surroundings) -> tuple[Expansion, ...]:
         nested = rest.removesuffix(")") if parenthesis else ""
         if parenthesis and not rest.endswith(")"):
             raise Malformed("A parenthesis in $expand is not closed.")
+        name, slash, more = name.partition("/")
         navigation = entity.find_navigation(name.strip())
+        if slash and (navigation is not None or name.strip() == "*"):
+            raise NotServed(f"'/{more[:128]}' in $expand is not served.")
         if name.strip() == "*" and entity.navigations and not nested:
             items += [Expansion(each, Query()) for each in entity.navigations]
         elif navigation is None:
             raise UnknownName(f"Could not find a property named '{name[:128]}' on type '{entity.qualified}'.")
         else:
-            items.append(Expansion(navigation, _nested(nested, navigation, around), nested))
+            nested_query = _nested(nested, navigation, around)
+            items.append(Expansion(navigation, nested_query, _as_options(nested, around.aliases)))
     if len({each.navigation.name for each in items}) < len(items):
         raise Malformed("A property is named twice in $expand.")
     return tuple(items)
@@ -296,25 +320,33 @@ def _nested(text: str, navigation: Navigation, around: Surroundings) -> Query:
     return _query(system, _EXPANDED, below)
 
 
-def as_options(nested: str) -> str:
-    """The nested options of an expansion as the query of a URL of their own."""
-    named = (part.strip().partition("=") for part in _split(nested, ";") if part.strip())
-    return "&".join(f"{quote(name, safe='$')}={quote(value)}" for name, _, value in named)
+def _as_options(nested: str, aliases: Mapping[str, str]) -> str:
+    """The nested options of an expansion, and the aliases they may use, as the query of a URL of their own."""
+    named = [part.strip().partition("=") for part in _split(nested, ";") if part.strip()]
+    pairs = [(name, value) for name, _, value in named] + list(aliases.items())
+    return "&".join(f"{quote(name, safe='$@')}={quote(value)}" for name, value in pairs)
 
 
 def _split(text: str, sign: str) -> list[str]:
     """The parts between signs that stand outside quotes and parentheses. Raises Malformed where those do not pair."""
-    parts, depth, quote, start = [], 0, "", 0
+    parts, depth, quote, start, option, escaped = [], 0, "", 0, 0, False
     for at, char in enumerate(text):
-        if quote:
+        if escaped:
+            escaped = False
+        elif quote:
+            # Strings in double quotes are those of JSON and of $search.
+            escaped = char == "\\" and quote == '"'
             quote = "" if char == quote else quote
-        elif char in "'\"":
+        elif char == '"' or (char == "'" and not _SEARCH.match(text, option)):
             quote = char
         elif char in "()":
             depth += 1 if char == "(" else -1
-        elif char == sign and depth == 0:
-            parts.append(text[start:at])
-            start = at + 1
+            option = at + 1 if depth == 1 and char == "(" else option
+        elif char in ",;":
+            option = at + 1 if char == ";" else option
+            if char == sign and depth == 0:
+                parts.append(text[start:at])
+                start = at + 1
         if depth < 0:
             raise Malformed("A parenthesis in $expand is closed that was not opened.", at)
     if depth or quote:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NoReturn
 
@@ -19,6 +20,7 @@ from adjoin.odata.values import BadValue, Instant, parse_guid, unstorable
 _UNREADABLE: Final = (
     "Unable to read JSON request payload. Please ensure Content-Type header is set and payload is of valid JSON format."
 )
+_ENTITY_TAG: Final = re.compile(r'(?:W/)?"[!#-~]*"')
 _LITERAL_SHOWN: Final = 128
 _SMALL_NUMBER: Final = re.compile(r"[0-9]{1,9}")
 
@@ -43,6 +45,15 @@ def read_patch(model: Model, entity: EntityType, key: str, body: bytes) -> dict[
     if named != key:
         raise InvalidValue(f"The property '{entity.key.name}' of an entity cannot be changed.")
     return values
+
+
+def read_etag(body: bytes) -> str | None:
+    """The entity tag that a body carries as control information; what is none is passed over, as other control is."""
+    if b"etag" not in body:
+        return None
+    members = read_object(body)
+    tag = members.get("@odata.etag", members.get("@etag"))
+    return tag if isinstance(tag, str) and _ENTITY_TAG.fullmatch(tag) else None
 
 
 def read_single(declared: Property, body: bytes) -> Value:
@@ -94,8 +105,7 @@ def read_object(body: bytes) -> Mapping[str, Any]:
 def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        names = [name for name, _ in pairs]
-        double = next(name for name in names if names.count(name) > 1)
+        double = Counter(name for name, _ in pairs).most_common(1)[0][0]
         raise MalformedBody(
             f"Multiple properties with the name '{_shown(double)}' were detected in a resource. "
             "In OData, duplicate property names are not allowed."

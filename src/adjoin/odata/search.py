@@ -106,9 +106,14 @@ def _tokens(text: str) -> list[tuple[str, str, int]]:
     while at < len(text.rstrip()):
         match = _TOKEN.match(text, at)
         if match is None:
+            at = len(text) - len(text[at:].lstrip())
             raise Malformed(f"$search: a phrase that begins at {at} does not end.", at)
         sign, phrase, word = match.groups()
         start = match.end() - len(match.group().lstrip())
+        if phrase == "":
+            raise Malformed(f"$search: the phrase at {start} is empty.", start)
+        if start == at and not sign and found and found[-1][0] == "phrase":
+            raise Malformed(f"$search: a blank is missing at {at}.", at)
         if phrase is not None:
             found.append(("phrase", re.sub(r"\\(.)", r"\1", phrase), start))
         else:

@@ -95,7 +95,7 @@ def collection(
     rows: Sequence[Row],
     select: tuple[str, ...] = (),
     detail: Detail = Detail.MINIMAL,
-    count: int | None = None,
+    count: int | str | None = None,
     next_link: str | None = None,
 ) -> bytes:
     """A collection, or a page of one; the link to the next page stands before the values, as Graph puts it."""
@@ -145,7 +145,7 @@ def error(
 
 class _Collection(msgspec.Struct, kw_only=True):
     context: str | msgspec.UnsetType = msgspec.field(name="@odata.context", default=msgspec.UNSET)
-    count: int | msgspec.UnsetType = msgspec.field(name="@odata.count", default=msgspec.UNSET)
+    count: int | str | msgspec.UnsetType = msgspec.field(name="@odata.count", default=msgspec.UNSET)
     next_link: str | msgspec.UnsetType = msgspec.field(name="@odata.nextLink", default=msgspec.UNSET)
     value: list[Any]
 

@@ -56,7 +56,7 @@ class Recorder:
 
     async def refused_sign_in(self, session: Session, tenant: int, why: str) -> None:
         """Record a sign-in that was refused; `why` is Entra's words, which hold no secret."""
-        resource = {
+        resource: dict[str, object] = {
             "displayName": why,
             "modifiedProperties": [],
             "auditResourceType": _SIGN_IN,
@@ -115,7 +115,7 @@ def _named(entity: EntityType, row: Row | tuple[()], name: str) -> object:
 
 def _modified(entity: EntityType, before: Row | None, after: Row | None) -> list[dict[str, object]]:
     """What is another than before; all of it where there is no before or no after."""
-    modified = []
+    modified: list[dict[str, object]] = []
     for at, each in enumerate(entity.properties):
         old, new = before[at] if before else None, after[at] if after else None
         if old != new:

@@ -51,7 +51,7 @@ class Record:
         reader = service.installation.database.reader
         # People type passwords where names belong, so what is nobody's name is not kept.
         person = None if name is None else await users.find_by_name(reader, tenant.number, folded(name, tenant))
-        actor = {
+        actor: dict[str, object] = {
             "auditActorType": "Application" if name is None else "ItPro",
             "userPermissions": [],
             "applicationId": client_id[:64] if client_id else None,

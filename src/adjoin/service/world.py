@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from threading import Lock
 from typing import Final
 
 from adjoin.odata.values import time_ordered_guid
@@ -15,20 +16,26 @@ _BLOCK: Final = 4_096
 
 
 class RandomBlock:
-    """Random bytes from the system, fetched a block at a time: a system call per id would cost more than the id."""
+    """Random bytes from the system, fetched a block at a time: a system call per id would cost more than the id.
+
+    Change sets make ids on the writing thread while the event loop makes its own, so bytes are handed out under a lock:
+    none may be given twice.
+    """
 
     def __init__(self, source: Callable[[int], bytes] = os.urandom) -> None:
         self._source = source
         self._block = b""
         self._at = 0
+        self._lock = Lock()
 
     def __call__(self, count: int) -> bytes:
         if count > _BLOCK:
             return self._source(count)
-        if self._at + count > len(self._block):
-            self._block, self._at = self._source(_BLOCK), 0
-        self._at += count
-        return self._block[self._at - count : self._at]
+        with self._lock:
+            if self._at + count > len(self._block):
+                self._block, self._at = self._source(_BLOCK), 0
+            self._at += count
+            return self._block[self._at - count : self._at]
 
 
 @dataclass(frozen=True, slots=True)

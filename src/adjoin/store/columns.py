@@ -80,6 +80,11 @@ class Table:
         pairs = enumerate(self.type.properties)
         return tuple((at, each.type.by_value) for at, each in pairs if isinstance(each.type, EnumType))
 
+    @cached_property
+    def _booleans(self) -> tuple[int, ...]:
+        # SQLite keeps them as numbers.
+        return tuple(at for at, each in enumerate(self.type.properties) if each.type is Primitive.BOOLEAN)
+
     def stored(self, fetched: Sequence[object]) -> Stored:
         """A row with its version, from what `selected` and `row_version` fetched."""
         return Stored(self.row(fetched[:-1]), int(str(fetched[-1])))
@@ -88,7 +93,9 @@ class Table:
         """A row as it goes on the wire, from what `selected` fetched."""
         values: list[object] = list(fetched)
         for at, names in self._enums:
-            values[at] = names[values[at]]  # type: ignore[index]
+            values[at] = names.get(values[at])  # type: ignore[call-overload]
+        for at in self._booleans:
+            values[at] = None if values[at] is None else bool(values[at])
         for at in self._documents:
             values[at] = None if values[at] is None else msgspec.Raw(str(values[at]).encode())
         return tuple(values)  # type: ignore[arg-type]

@@ -46,11 +46,13 @@ def _current(path: Path) -> str | None:
         if not connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'alembic_version'").fetchone():
             return None
         found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        if found is None:
+            raise Unusable(f"The database {path} is damaged: it does not say which schema it has.")
     except sqlite3.DatabaseError as error:
         raise Unusable(f"The database {path} cannot be read: {error}.") from error
     finally:
         connection.close()
-    return str(found[0]) if found else None
+    return str(found[0])
 
 
 def _make(path: Path) -> None:

@@ -45,6 +45,8 @@ TENANTS: Final = Table(
     Column("licence", Text, nullable=False),
     Column("licence_ends", _TYPES["ticks"]),
     Column("created", Text, nullable=False),
+    # A number is never given again: a request under way may still hold that of a tenant just removed.
+    sqlite_autoincrement=True,
     sqlite_strict=True,
 )
 

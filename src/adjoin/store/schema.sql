@@ -10,12 +10,11 @@ CREATE TABLE settings (
  WITHOUT ROWID,
  STRICT;
 CREATE TABLE tenants (
-	number INTEGER NOT NULL, 
+	number INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, 
 	id TEXT NOT NULL, 
 	name TEXT NOT NULL, 
 	licence TEXT NOT NULL, 
 	created TEXT NOT NULL, licence_ends INTEGER, 
-	PRIMARY KEY (number), 
 	UNIQUE (id), 
 	UNIQUE (name)
 )

@@ -12,6 +12,7 @@ import os
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -21,15 +22,14 @@ from adjoin.store.database import Overloaded, Session, Unavailable, Unusable
 T = TypeVar("T")
 
 APPLICATION_ID: Final = 0x61646A6E  # "adjn": tells our files from other SQLite files
+_HEADER_BYTES: Final = 100
+_BUSY_SECONDS: Final = 10
 _QUEUE_LIMIT: Final = 4_096
 _GROUP_LIMIT: Final = 512
 
 # FULL keeps every acknowledged commit through a power cut; grouping makes it nearly as cheap as NORMAL.
-# The busy timeout covers the commands that write from another process while the server runs.
 _PRAGMAS: Final = (
-    "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
-    "PRAGMA busy_timeout=10000",
     "PRAGMA foreign_keys=ON",
     "PRAGMA trusted_schema=OFF",
     "PRAGMA temp_store=MEMORY",
@@ -52,9 +52,12 @@ def connect(path: Path) -> sqlite3.Connection:
     except (OSError, sqlite3.Error) as error:
         raise Unusable(f"The database {path} cannot be opened: {error}.") from error
     try:
+        # First of all: commands open the file while the server does, and wait for each other.
+        connection.execute(f"PRAGMA busy_timeout={_BUSY_SECONDS * 1000}")
+        _claim(connection, path)
+        _use_log(connection)
         for pragma in _PRAGMAS:
             connection.execute(pragma)
-        _claim(connection, path)
     except sqlite3.DatabaseError as error:
         connection.close()
         raise Unusable(f"The database {path} cannot be used: {error}.") from error
@@ -64,13 +67,33 @@ def connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def _use_log(connection: sqlite3.Connection) -> None:
+    """Write-ahead logging, which the file keeps. The change to it does not wait for other connections by itself."""
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+
+
 def _claim(connection: sqlite3.Connection, path: Path) -> None:
-    (owner,) = connection.execute("PRAGMA application_id").fetchone()
-    if owner == APPLICATION_ID:
+    """Make an empty file ours, and refuse another program's before anything of it is changed."""
+    if connection.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,):
         return
-    if owner != 0 or connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone():
+    # SQLite takes a file shorter than its header for an empty database, and would write over it.
+    if 0 < path.stat().st_size < _HEADER_BYTES:
+        raise Unusable(f"The file {path} is no database; adjoin does not touch it.")
+    connection.execute("BEGIN IMMEDIATE")
+    (owner,) = connection.execute("PRAGMA application_id").fetchone()
+    if owner == 0 and not connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone():
+        connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+        owner = APPLICATION_ID
+    connection.execute("COMMIT")
+    if owner != APPLICATION_ID:
         raise Unusable(f"The database {path} was made by another program; adjoin does not touch it.")
-    connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
 
 
 class _Connected:
@@ -82,7 +105,7 @@ class _Connected:
     async def fetch(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         try:
             return self._connection.execute(sql, parameters).fetchall()
-        except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
+        except sqlite3.ProgrammingError:
             raise  # a mistake of this program, not a state of the database
         except sqlite3.DatabaseError as error:
             raise Unavailable(f"The database did not answer: {error}.") from error
@@ -132,7 +155,11 @@ class SQLite:
     def _write_until_closed(self, connection: sqlite3.Connection) -> None:
         session = _Connected(connection)
         while (jobs := self._next_group()) is not None:
-            outcomes = _commit(connection, session, jobs)
+            try:
+                outcomes = _commit(connection, session, jobs)
+            except Exception as error:  # noqa: BLE001 - whoever waits for these jobs has to hear, and the next go on
+                _roll_back(connection)
+                outcomes = [(future, None, error) for _, future in jobs]
             self._loop.call_soon_threadsafe(self._settle, outcomes)
         connection.close()
 
@@ -193,8 +220,8 @@ def _commit_alone(
 
 
 def _attempt(act: Act, session: Session) -> tuple[Any, BaseException | None]:
-    coroutine = act(session)
     try:
+        coroutine = act(session)
         coroutine.send(None)  # type: ignore[attr-defined]
     except StopIteration as done:
         return done.value, None

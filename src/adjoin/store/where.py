@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from adjoin.odata.bound import Bound, Constant, Field, Operation, Order, Sort
+from adjoin.odata.errors import NotServed
 from adjoin.odata.values import Instant
 from adjoin.store.columns import snake, sort_column
 
@@ -19,6 +20,11 @@ _SYMBOLS: Final = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 _WHITE_SPACE: Final = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
     map(chr, range(0x2000, 0x200B))
 )
+# SQLite's parser holds 100 open words, and some operands are written more than once: within these it never overflows.
+_MAX_DEPTH: Final = 12
+_MAX_SQL: Final = 50_000
+_DEEP: Final = {"substring": 4, "eq": 2, "ne": 2, "gt": 2, "ge": 2, "lt": 2, "le": 2, "in": 2}
+_FAR: Final = 2**31 - 2  # SQLite's substr counts in 32 bits
 _LAST_CHARACTER: Final = "\U0010ffff"
 
 
@@ -27,22 +33,35 @@ class Parameters:
 
     def __init__(self, *values: object) -> None:
         self.values: list[object] = list(values)
+        self._depth = 0
 
     def add(self, value: object) -> str:
         """Hold a value and give the place where it goes."""
         self.values.append(value)
         return f"?{len(self.values)}"
 
+    def nested(self, name: str, write: Callable[[], str]) -> str:
+        """What `write` makes of an operation, unless it lies too deep or grows too long. Raises NotServed."""
+        depth = _DEEP.get(name, 1)
+        self._depth += depth
+        text = write() if self._depth <= _MAX_DEPTH else ""
+        self._depth -= depth
+        if not text or len(text) > _MAX_SQL:
+            raise NotServed("The expression is nested deeper than is served.")
+        return text
+
 
 def condition(bound: Bound, parameters: Parameters) -> str:
     """A condition for WHERE; where the expression is false or null, it is not true."""
     if isinstance(bound, Operation):
-        if bound.name in ("and", "or"):
-            parts = [condition(each, parameters) for each in bound.operands]
-            return f"({f' {bound.name.upper()} '.join(parts)})"
-        if bound.name in _PLAIN:
-            return _PLAIN[bound.name](bound, parameters)
+        write = _joined if bound.name in ("and", "or") else _PLAIN.get(bound.name)
+        if write is not None:
+            return parameters.nested(bound.name, lambda: write(bound, parameters))
     return value(bound, parameters)
+
+
+def _joined(bound: Operation, parameters: Parameters) -> str:
+    return f"({f' {bound.name.upper()} '.join(condition(each, parameters) for each in bound.operands)})"
 
 
 def value(bound: Bound, parameters: Parameters) -> str:
@@ -51,7 +70,7 @@ def value(bound: Bound, parameters: Parameters) -> str:
         return sort_column(bound.declared)
     if isinstance(bound, Constant):
         return _constant(bound, parameters)
-    return _VALUES[bound.name](bound, parameters)
+    return parameters.nested(bound.name, lambda: _VALUES[bound.name](bound, parameters))
 
 
 def _constant(bound: Constant, parameters: Parameters) -> str:
@@ -198,13 +217,27 @@ def _index_of(bound: Operation, parameters: Parameters) -> str:
 def _substring(bound: Operation, parameters: Parameters) -> str:
     """Positions count from 0; a negative one from the end (4.01); what lies outside the text is left out."""
     text = value(bound.operands[0], parameters)
-    start = value(bound.operands[1], parameters)
-    from_end = f"CASE WHEN length({text}) + {start} > 0 THEN length({text}) + {start} ELSE 0 END"
-    at = f"CASE WHEN {start} >= 0 THEN {start} ELSE {from_end} END + 1"
+    start = _position(bound.operands[1], parameters)
+    length = f"length({text})"
+    from_end = f"WHEN {length} + {start} > 0 THEN {length} + {start} WHEN {start} < 0 THEN 0"
+    at = f"CASE WHEN {start} >= 0 THEN {start} {from_end} END"
+    known = bound.operands[1]
+    if isinstance(known, Constant) and isinstance(known.value, int) and known.value >= 0:
+        at = start
     if len(bound.operands) == 2:
-        return f"substr({text}, {at})"
-    count = value(bound.operands[2], parameters)
-    return f"substr({text}, {at}, CASE WHEN {count} >= 0 THEN {count} WHEN {count} < 0 THEN 0 END)"
+        return f"substr({text}, {at} + 1)"
+    count = _position(bound.operands[2], parameters)
+    return f"substr({text}, {at} + 1, CASE WHEN {count} >= 0 THEN {count} WHEN {count} < 0 THEN 0 END)"
+
+
+def _position(bound: Bound, parameters: Parameters) -> str:
+    """A position or count, no further than every database counts."""
+    if isinstance(bound, Constant) and isinstance(bound.value, int):
+        return parameters.add(max(-_FAR, min(bound.value, _FAR)))
+    text = value(bound, parameters)
+    if isinstance(bound, Field):
+        return f"CASE WHEN {text} > {_FAR} THEN {_FAR} WHEN {text} < -{_FAR} THEN -{_FAR} ELSE {text} END"
+    return text
 
 
 def _trim(bound: Operation, parameters: Parameters) -> str:
@@ -312,19 +345,20 @@ def following(
     keys: Sequence[Order], last: Sequence[object], key_column: str, last_key: str, parameters: Parameters
 ) -> str:
     """The condition of what comes behind a row in the order; `last` are that row's values of the sort keys."""
+    # What is nested stands first: so SQLite's parser closes it before it goes on.
     text = f"{key_column} {'<' if _ties_descend(keys) else '>'} {parameters.add(last_key)}"
     for each, held in zip(reversed(keys), reversed(last), strict=True):
         column = value(each.by, parameters)
         if held is None:
             behind = "FALSE" if each.descending else f"{column} IS NOT NULL"
-            text = f"({behind} OR ({column} IS NULL AND {text}))"
+            text = f"(({text} AND {column} IS NULL) OR {behind})"
             continue
         place = parameters.add(held)
         behind = f"{column} {'<' if each.descending else '>'} {place}"
-        text = f"({behind} OR ({column} = {place} AND {text}))"
+        text = f"(({text} AND {column} = {place}) OR {behind})"
         if each.descending and each.by.nullable:
             text = f"({text} OR {column} IS NULL)"
         else:
             # Says nothing new; it lets an index on the column start at the right place.
-            text = f"({column} {'<=' if each.descending else '>='} {place} AND {text})"
+            text = f"({text} AND {column} {'<=' if each.descending else '>='} {place})"
     return text

@@ -23,7 +23,7 @@ from adjoin.service.installation import Installation, open_installation
 from adjoin.service.throttle import Limits, Throttle
 from adjoin.service.world import RandomBlock, World
 from adjoin.web import failures, front, login
-from adjoin.web.errors import MethodNotAllowed, Stopping, UnknownVersion
+from adjoin.web.errors import BadHost, MethodNotAllowed, Stopping, UnknownVersion
 from adjoin.web.exchange import ClientGone, Request, Response, check_target, echoed, headers_of
 from adjoin.web.graph import Graph
 from adjoin.web.issuers import sources
@@ -157,19 +157,29 @@ class Application:
 
     async def _handled(self, request: Request, scope: Scope) -> Response:
         self._read_head(request, scope)
-        if self._stopping:
+        if self._stopping or self._installation is None:
             raise Stopping
         if self._parties is not None:
             self._parties.notice(self._world.now())
         return await self._route(request)
 
     def _read_head(self, request: Request, scope: Scope) -> None:
-        check_target(request.path, request.query)
-        request.headers = headers_of(scope["headers"])
+        """Fill in what the headers say, as far as it can be read, before anything is refused for them."""
+        request.headers, fault = headers_of(scope["headers"])
         request.client_id = echoed(request.headers) or request.id
-        public_url = self._config.public_url
-        request.origin = origin_of(request.headers, scope["scheme"], scope.get("client"), public_url, self._proxies)
-        request.address = address_of(request.headers, scope.get("client"), self._proxies)
+        client = scope.get("client")
+        request.address = address_of(request.headers, client, self._proxies)
+        bad_host: BadHost | None = None
+        try:
+            request.origin = origin_of(request.headers, scope["scheme"], client, self._config.public_url, self._proxies)
+        except BadHost as refusal:
+            bad_host = refusal
+        check_target(request.path, request.query)
+        if fault is not None:
+            raise fault
+        # Health checks of the plainest kind send no Host.
+        if bad_host is not None and request.path not in front.WITHOUT_HOST:
+            raise bad_host
 
     async def _route(self, request: Request) -> Response:
         if request.method == "OPTIONS":
@@ -182,7 +192,7 @@ class Application:
             return await self._login.respond(request, parts)
         if len(parts) < 2 and name in front.PAGES:
             if request.method not in ("GET", "HEAD"):
-                raise MethodNotAllowed
+                raise MethodNotAllowed(("GET", "HEAD", "OPTIONS"))
             return await front.PAGES[name](request, self.installation)
         raise UnknownVersion(parts[0][:128] if parts else "")
 
@@ -222,11 +232,11 @@ async def _send(send: Send, response: Response, common: list[tuple[str, str]]) -
     pairs = [*common, *response.headers]
     if response.content_type is not None:
         pairs.append(("content-type", response.content_type))
-    if response.status != 204:
+    if response.status not in (204, 304):
         pairs.append(("content-length", str(len(response.body))))
     if not any(name == "cache-control" for name, _ in response.headers):
         pairs.append(("cache-control", "no-cache"))
-    headers = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in pairs]
+    headers = [(name.encode(), value.encode("latin-1", "replace")) for name, value in pairs]
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     await send({"type": "http.response.body", "body": response.body})
 

@@ -12,11 +12,11 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from adjoin.model import VERSIONS
-from adjoin.odata import batch, multipart, path
+from adjoin.odata import batch, headers, multipart, path
 from adjoin.odata.batch import Item
-from adjoin.odata.errors import FailedDependency, Malformed, MalformedBody
-from adjoin.odata.headers import check_json_body
+from adjoin.odata.errors import FailedDependency, Malformed, MalformedBody, NotAcceptable
 from adjoin.odata.multipart import ChangeSet
+from adjoin.odata.values import unstorable
 from adjoin.store.database import Database, Session
 from adjoin.store.within import Within
 from adjoin.web.exchange import Request, Response
@@ -42,9 +42,13 @@ class Batch:
     async def run(self) -> Response:
         """Answer the batch. Raises what is wrong with it as a whole."""
         content_type = self.request.headers.get("content-type")
+        accept = self.request.headers.get("accept")
         if content_type is not None and multipart.is_multipart(content_type):
+            if not headers.accepts_multipart(accept):
+                raise NotAcceptable("A multipart batch is answered as multipart/mixed.")
             return await self._multipart(content_type)
-        check_json_body(content_type)
+        headers.check_json_body(content_type)
+        headers.json_detail(accept)
         return await self._json()
 
     async def _json(self) -> Response:
@@ -67,11 +71,9 @@ class Batch:
         response = await self._one(item.method, item.url, item.headers, item.body, self.database)
         return _answer(item, response)
 
-    async def _one(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes, database: Database
-    ) -> Response:
+    async def _one(self, method: str, url: str, given: Mapping[str, str], body: bytes, database: Database) -> Response:
         outer = {name: self.request.headers[name] for name in _OUTER if name in self.request.headers}
-        own = {name: value for name, value in headers.items() if name not in _OUTER}
+        own = {name: value for name, value in given.items() if name not in _OUTER}
         request = replace(
             self.request,
             method=method,
@@ -96,6 +98,8 @@ class Batch:
         Relative with and without a slash, with the version, or absolute on this host (clients.md, before item 24).
         """
         # As the bytes of a URL that came by itself would be held.
+        if unstorable(url):
+            raise Malformed("The URL of a request of the batch is not valid text.")
         held = url.encode("utf-8", "replace").decode("latin-1")
         try:
             split = urlsplit(held if "://" in held.partition("?")[0] else f"//-/{held.lstrip('/')}")
@@ -112,7 +116,7 @@ class Batch:
 
     async def _multipart(self, content_type: str) -> Response:
         parts = multipart.parse(content_type, await self.request.body())
-        goes_on = "continue-on-error" in self.request.headers.get("prefer", "").lower()
+        goes_on = headers.preferences(self.request.headers.get("prefer")).continue_on_error
         answers: list[multipart.Answer | list[multipart.Answer]] = []
         for part in parts:
             done = (

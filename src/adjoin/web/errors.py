@@ -49,10 +49,11 @@ class UnknownVersion(WebRefusal):
 
 
 class MethodNotAllowed(WebRefusal):
-    """A method that Graph's gateway lets through to nothing."""
+    """A method that Graph's gateway lets through to nothing; `allowed` are those it does let through."""
 
-    def __init__(self) -> None:
+    def __init__(self, allowed: tuple[str, ...]) -> None:
         super().__init__("Specified HTTP method is not allowed for the request target.")
+        self.allowed = allowed
 
 
 class NoRoute(WebRefusal):
@@ -64,15 +65,8 @@ class NoRoute(WebRefusal):
         )
 
 
-class SchemeNotBearer(WebRefusal):
-    """Credentials of another kind than a bearer token."""
-
-    def __init__(self) -> None:
-        super().__init__("Access token is empty.")
-
-
 class Stopping(WebRefusal):
-    """The service is stopping and takes nothing new."""
+    """The service is stopping, or not open yet, and takes nothing new."""
 
     def __init__(self) -> None:
-        super().__init__("The service is stopping.")
+        super().__init__("The service is not taking requests now.")

@@ -9,11 +9,11 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMappi
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from adjoin.odata.errors import MalformedBody, UnsupportedEncoding
+from adjoin.odata.errors import MalformedBody, Refusal, UnsupportedEncoding
 from adjoin.web.errors import BadHost, BodyTooLarge, BodyTooSlow, HeadersTooLarge, TargetTooLong
 
 MAX_BODY: Final = 1024 * 1024
-MAX_TARGET: Final = 16 * 1024
+MAX_TARGET: Final = 32 * 1024
 MAX_HEADERS: Final = 64 * 1024
 _BODY_SECONDS: Final = 30.0
 
@@ -103,27 +103,30 @@ def _unpacked(data: bytes) -> bytes:
         raise MalformedBody("The request body is not the gzip that its Content-Encoding says.") from None
     if len(content) > MAX_BODY:
         raise BodyTooLarge(MAX_BODY)
-    if not unpacker.eof:
-        raise MalformedBody("The request body is not the gzip that its Content-Encoding says: it ends too early.")
+    if not unpacker.eof or unpacker.unused_data:
+        raise MalformedBody(
+            "The request body is not the gzip that its Content-Encoding says: it ends too early or goes on."
+        )
     return content
 
 
-def headers_of(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Headers by name in small letters, repeated ones joined (RFC 9110, 5.3). Raises HeadersTooLarge or BadHost."""
+def headers_of(raw: Iterable[tuple[bytes, bytes]]) -> tuple[dict[str, str], Refusal | None]:
+    """Headers by name in small letters, repeated ones joined (RFC 9110, 5.3), and what they are to be refused for."""
     found: dict[str, str] = {}
+    fault: Refusal | None = None
     size = 0
     for name_bytes, value_bytes in raw:
         size += len(name_bytes) + len(value_bytes)
         name, value = name_bytes.decode("latin-1").lower(), value_bytes.decode("latin-1")
         if name in found:
             if name in ("host", "content-length", "authorization", "content-type"):
-                raise BadHost(f"The header '{name}' is given twice.")
+                fault = BadHost(f"The header '{name}' is given twice.")
             found[name] = f"{found[name]}, {value}"
         else:
             found[name] = value
     if size > MAX_HEADERS:
-        raise HeadersTooLarge(MAX_HEADERS)
-    return found
+        fault = HeadersTooLarge(MAX_HEADERS)
+    return found, fault
 
 
 def check_target(path: str, query: str) -> None:

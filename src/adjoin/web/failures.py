@@ -23,6 +23,7 @@ from adjoin.odata import errors as odata
 from adjoin.odata import writer
 from adjoin.odata.errors import Refusal
 from adjoin.service import errors as service
+from adjoin.service.throttle import BadLimits
 from adjoin.store import database as store
 from adjoin.web import errors as web
 from adjoin.web.exchange import ClientGone, Request, Response
@@ -89,7 +90,7 @@ TABLE: Final[Mapping[type[Refusal], Row]] = {
 }
 
 # No request meets these: they keep the service from starting.
-AT_START: Final = (BadIssuer, KeyRefusal, FolderRefusal, store.Unusable)
+AT_START: Final = (BadIssuer, KeyRefusal, FolderRefusal, BadLimits, store.Unusable)
 
 _LOG: Final = structlog.get_logger("adjoin.web")
 _FAULT: Final = Row(500, "InternalServerError")
@@ -109,8 +110,8 @@ def answer(refusal: Refusal, request: Request, now: float) -> Response:
     response = _error(row, message, request, now, more)
     if row.status == 401:
         response.headers.append(("www-authenticate", _challenge(request, refusal)))
-    if row.status == 405:
-        response.headers.append(("allow", "GET, POST, PATCH, PUT, DELETE, OPTIONS"))
+    if isinstance(refusal, web.MethodNotAllowed):
+        response.headers.append(("allow", ", ".join(refusal.allowed)))
     if isinstance(refusal, service.RepeatRejected):
         response.headers.append(("repeatability-result", "rejected"))
     wait = refusal.retry_after if isinstance(refusal, service.Throttled) else row.retry_after

@@ -66,3 +66,5 @@ PAGES: Final[Mapping[str, Page]] = {
     "openapi.json": _openapi,
 }
 """The pages by the one segment of their path, in small letters."""
+
+WITHOUT_HOST: Final = frozenset({"/healthz", "/readyz"})

@@ -29,7 +29,7 @@ from adjoin.web.errors import MethodNotAllowed, NoRoute
 from adjoin.web.exchange import Request, Response
 from adjoin.web.operations import JSON, Call
 
-METHODS: Final = frozenset({"GET", "POST", "PATCH", "PUT", "DELETE"})
+METHODS: Final = ("GET", "POST", "PATCH", "PUT", "DELETE")
 
 _ANONYMOUS: Final = frozenset({Kind.SERVICE, Kind.METADATA})
 
@@ -46,14 +46,16 @@ class Graph:
     async def respond(self, request: Request, version: str, parts: tuple[str, ...]) -> Response:
         """Answer a request for what `parts` name below a version. Raises a Refusal."""
         if request.method not in METHODS:
-            raise MethodNotAllowed
+            raise MethodNotAllowed((*METHODS, "OPTIONS"))
         served = model.VERSIONS[version]
         resource = path.parse(served, parts)
         root = f"{request.origin}/{version}"
         if resource.kind in _ANONYMOUS and request.method == "GET":
+            _check_protocol(request)
             return self._describe(request, served, resource, root)
         caller = await self._caller(request)
         if resource.kind is Kind.BATCH and request.method == "POST":
+            _check_protocol(request)
             return await self._batch(request, version).run()
         tenant = await access.admit(self.installation.database.reader, caller, self.world.now())
         if self.throttle is not None:
@@ -62,7 +64,7 @@ class Graph:
         if operation is None:
             raise NoRoute(resource.template, request.method, request.path)
         access.check(caller, _accepted(resource, request.method))
-        headers.check_versions(request.headers.get("odata-version"), request.headers.get("odata-maxversion"))
+        _check_protocol(request)
         call = Call(request, served, root, resource, caller, tenant, self.installation, self.world)
         response = await operation(call)
         if request.method != "GET" and "repeatability-request-id" in request.headers:
@@ -111,6 +113,13 @@ class Graph:
         if headers.prefers_csdl_json(accept, asked.format):
             return Response(200, metadata.csdl_json(served), "application/json")
         return Response(200, metadata.csdl_xml(served), "application/xml")
+
+
+def _check_protocol(request: Request) -> None:
+    """Refuse what asks for another version of the protocol, or for what no answer here promises."""
+    found = request.headers
+    headers.check_versions(found.get("odata-version"), found.get("odata-maxversion"))
+    headers.check_isolation(found.get("isolation", found.get("odata-isolation")))
 
 
 _Operation = Callable[[Call], Awaitable[Response]]

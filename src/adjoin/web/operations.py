@@ -85,20 +85,22 @@ class Call:
 
     async def change(self) -> Change:
         """The circumstances of the change that is asked for."""
-        conditions = self.conditions()
-        return Change(
-            self.database,
-            self.tenant,
+        # OData JSON 4.01, conformance: an etag in the payload counts as one in If-Match.
+        conditions = (self.conditions(), headers.conditions(reader.read_etag(await self.request.body()), None))
+
+        def check(version: int) -> None:
+            for each in conditions:
+                each.check(headers.entity_tag(version))
+
+        return Change(self.database, self.tenant, self.world.now(), check, await self._repeatable(), self._recorder())
+
+    def _recorder(self) -> Recorder:
+        return Recorder(
+            actor_of(self.caller, self.request.address),
+            self.request.client_id,
+            self.world.new_id,
             self.world.now(),
-            lambda version: conditions.check(headers.entity_tag(version)),
-            await self._repeatable(),
-            Recorder(
-                actor_of(self.caller, None),
-                self.request.client_id,
-                self.world.new_id,
-                self.world.now(),
-                self.installation.audit_days,
-            ),
+            self.installation.audit_days,
         )
 
     async def _repeatable(self) -> Repeatable | None:
@@ -121,10 +123,12 @@ async def list_entities(call: Call) -> Response:
     page = await entities.page(call.database, call.tenant, call.resource.type, Wanted(asked, size, continuation))
     url = f"{call.request.origin}{call.request.path}"
     link = _next_link(call, page, url, call.request.query, scope)
-    response = Response(
-        200, writer.collection(call.place, page.rows, asked.select, detail, page.count, link), JSON[detail]
-    )
-    if preferred.max_page_size is not None:
+    exact = headers.counts_as_text(call.header("accept"), asked.format)
+    count = str(page.count) if exact and page.count is not None else page.count
+    body = writer.collection(call.place, page.rows, asked.select, detail, count, link)
+    kind = JSON[detail].replace("IEEE754Compatible=false", "IEEE754Compatible=true") if exact else JSON[detail]
+    response = Response(200, body, kind)
+    if preferred.max_page_size is not None and (continuation is None or continuation.page_size == size):
         response.headers.append(("preference-applied", f"odata.maxpagesize={size}"))
     return response
 
@@ -180,7 +184,7 @@ async def _expanded(call: Call, expansion: Expansion) -> writer.Expanded:
     )
     page = await entities.page(call.database, call.tenant, expansion.navigation.target, Wanted(asked))
     url = f"{call.root}/{'/'.join(place.resource.trail)}"
-    link = _next_link(call, page, url, query.as_options(expansion.raw), _scope(call, place, asked))
+    link = _next_link(call, page, url, expansion.options, _scope(call, place, asked))
     return writer.Expanded(place, name, page.rows, asked.select, page.count, link)
 
 
@@ -190,7 +194,8 @@ async def get_property(call: Call) -> Response:
     value = await _value(call)
     if value is None:
         return Response(204)
-    return Response(200, writer.single(call.place, call.resource.key, call.declared, value, detail), JSON[detail])
+    key = None if call.resource.key is None else call.key.lower()
+    return Response(200, writer.single(call.place, key, call.declared, value, detail), JSON[detail])
 
 
 async def get_value(call: Call) -> Response:

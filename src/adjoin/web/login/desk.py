@@ -56,7 +56,7 @@ class Desk:
 def allow(request: Request, *methods: str) -> None:
     """Refuse other methods. Raises MethodNotAllowed."""
     if request.method not in methods:
-        raise MethodNotAllowed
+        raise MethodNotAllowed((*methods, "OPTIONS"))
 
 
 def remember(answer: Response, request: Request, browser: Browser) -> Response:

@@ -28,6 +28,7 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('number'),
     sa.UniqueConstraint('id'),
     sa.UniqueConstraint('name'),
+    sqlite_autoincrement=True,
     sqlite_strict=True
     )
     op.create_table('applications',

@@ -1,0 +1,100 @@
+"""`adjoin` as a program of its own, as people and scripts run it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import Queue
+from typing import Final
+
+ADJOIN: Final = str(Path(sys.executable).parent / "adjoin")
+_SECONDS: Final = 60.0
+"""Longer than anything here takes: reached only where something hangs."""
+
+
+def environment(**changes: str) -> dict[str, str]:
+    """The environment without settings of ours, but for these."""
+    usual = {name: value for name, value in os.environ.items() if not name.startswith("ADJOIN_")}
+    return {**usual, **changes}
+
+
+def adjoin(*arguments: str, folder: Path, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in a folder, to its end."""
+    return subprocess.run(
+        [ADJOIN, *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=_SECONDS,
+        cwd=folder,
+        env=environment(**settings),
+    )
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass(slots=True)
+class Serving:
+    """A running `adjoin serve`, and what it has said so far."""
+
+    process: subprocess.Popen[str]
+    port: int
+    lines: Queue[str | None] = field(default_factory=Queue)
+    log: list[str] = field(default_factory=list)
+
+    def read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.log.append(line)
+            self.lines.put(line)
+        self.lines.put(None)
+
+    def says(self, event: str) -> None:
+        """Wait until the log says this."""
+        while True:
+            line = self.lines.get(timeout=_SECONDS)
+            assert line is not None, f"it ended without '{event}': {''.join(self.log)}"
+            if f'"event":"{event}"' in line:
+                return
+
+    def stop(self, number: int) -> int:
+        """Send a signal and give the exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(_SECONDS)
+
+
+@contextlib.contextmanager
+def serving(
+    folder: Path, *arguments: str, program: tuple[str, ...] = (ADJOIN,), settings: Mapping[str, str] | None = None
+) -> Iterator[Serving]:
+    """A service with its data in `folder`, from when it listens; it is killed at the end if it still runs."""
+    port = free_port()
+    command = [*program, "serve", "--data-dir", str(folder), "--port", str(port), *arguments]
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=folder.parent,
+        env=environment(**(settings or {})),
+    ) as process:
+        running = Serving(process, port)
+        reader = threading.Thread(target=running.read)
+        reader.start()
+        try:
+            running.says("listening")
+            yield running
+        finally:
+            process.kill()
+            reader.join()

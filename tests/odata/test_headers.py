@@ -1,0 +1,287 @@
+"""What the request headers ask for: Accept and $format, Prefer, the OData versions, the type of a body."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adjoin.odata.errors import NotAcceptable, UnsupportedMediaType, UnsupportedVersion
+from adjoin.odata.headers import (
+    Detail,
+    Preferences,
+    Return,
+    accepts_text,
+    check_json_body,
+    check_versions,
+    json_detail,
+    media_ranges,
+    preferences,
+    prefers_csdl_json,
+)
+
+ANY_HEADER = st.none() | st.text(st.characters(max_codepoint=255)) | st.text("aj/son;=,q.0*\"' 1metadata", max_size=60)
+
+
+class TestAccept:
+    @pytest.mark.parametrize(
+        ("accept", "detail"),
+        [
+            (None, Detail.MINIMAL),
+            ("", Detail.MINIMAL),
+            ("*/*", Detail.MINIMAL),
+            ("application/*", Detail.MINIMAL),
+            ("application/json", Detail.MINIMAL),
+            ("APPLICATION/JSON", Detail.MINIMAL),
+            ("application/json;charset=utf-8", Detail.MINIMAL),
+            ("application/json;odata.metadata=none", Detail.NONE),
+            ("application/json;odata.metadata=minimal", Detail.MINIMAL),
+            ("application/json;odata.metadata=full", Detail.FULL),
+            ("application/json; ODATA.METADATA=FULL ; q=0.5", Detail.FULL),
+            ('application/json;odata.metadata="full"', Detail.FULL),
+            ("application/json;metadata=none", Detail.NONE),
+            ("application/json;odata.streaming=true;IEEE754Compatible=false;odata.metadata=none", Detail.NONE),
+            ("application/json, text/plain, */*", Detail.MINIMAL),
+            ("text/plain", Detail.MINIMAL),
+            ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", Detail.MINIMAL),
+            ("application/json;odata.metadata=full;q=0.1, application/json;odata.metadata=none;q=0.2", Detail.NONE),
+            ("application/xml, application/json;odata.metadata=none;q=0.1", Detail.NONE),
+        ],
+    )
+    def test_asks_for_a_detail_of_json(self, accept: str | None, detail: Detail) -> None:
+        assert json_detail(accept) is detail
+
+    @pytest.mark.parametrize(
+        "accept",
+        [
+            "application/xml",
+            "application/atom+xml",
+            "image/*",
+            "json",
+            "application/jsonx",
+            "application/json;q=0",
+            "*/*;q=0.000",
+            "application/json;odata.metadata=verbose",
+            "application/json;odata.metadata=",
+            ",",
+        ],
+    )
+    def test_for_what_is_not_served_is_refused(self, accept: str) -> None:
+        with pytest.raises(NotAcceptable):
+            json_detail(accept)
+
+    def test_of_a_detail_that_is_not_served_falls_back_to_the_next_that_is(self) -> None:
+        assert (
+            json_detail("application/json;odata.metadata=verbose, application/json;odata.metadata=none") is Detail.NONE
+        )
+
+    def test_that_rules_json_out_is_heeded_beside_a_wildcard(self) -> None:
+        # RFC 9110, 12.5.1: the most specific range that matches decides, and q=0 is "not acceptable".
+        with pytest.raises(NotAcceptable):
+            json_detail("application/json;q=0, */*")
+
+    @pytest.mark.parametrize(
+        ("option", "detail"),
+        [
+            ("json", Detail.MINIMAL),
+            ("JSON", Detail.MINIMAL),
+            ("application/json", Detail.MINIMAL),
+            ("json;odata.metadata=full", Detail.FULL),
+            ("application/json;odata.metadata=none", Detail.NONE),
+        ],
+    )
+    def test_loses_to_format(self, option: str, detail: Detail) -> None:
+        assert json_detail("application/xml", option) is detail
+
+    @pytest.mark.parametrize("option", ["", "xml", "atom", "application/xml", "json;odata.metadata=most", "text"])
+    def test_a_format_that_is_not_served_is_refused(self, option: str) -> None:
+        with pytest.raises(NotAcceptable):
+            json_detail("application/json", option)
+
+    @pytest.mark.parametrize(
+        ("accept", "option", "as_json"),
+        [
+            (None, None, False),
+            ("", None, False),
+            ("*/*", None, False),
+            ("application/xml", None, False),
+            ("application/json", None, True),
+            ("application/json, */*", None, True),
+            ("application/json;q=0.5, application/xml", None, False),
+            ("application/json", "xml", False),
+            ("application/xml", "json", True),
+            (None, "application/json", True),
+        ],
+    )
+    def test_chooses_the_form_of_the_metadata(self, accept: str | None, option: str | None, as_json: bool) -> None:
+        assert prefers_csdl_json(accept, option) is as_json
+
+    @pytest.mark.parametrize(("accept", "option"), [("image/png", None), (None, "atom"), ("application/xml;q=0", None)])
+    def test_metadata_in_another_form_is_refused(self, accept: str | None, option: str | None) -> None:
+        with pytest.raises(NotAcceptable):
+            prefers_csdl_json(accept, option)
+
+    @pytest.mark.parametrize(
+        ("accept", "taken"),
+        [
+            (None, True),
+            ("", True),
+            ("*/*", True),
+            ("text/plain", True),
+            ("text/plain;charset=utf-8", True),
+            ("application/json", True),
+            ("application/octet-stream", True),
+            ("application/xml", False),
+            ("image/png, text/html", False),
+            ("text/plain;q=0", False),
+        ],
+    )
+    def test_takes_text_for_a_plain_value(self, accept: str | None, taken: bool) -> None:
+        assert accepts_text(accept) is taken
+
+    def test_entries_come_best_first_and_otherwise_in_their_order(self) -> None:
+        ranges = media_ranges("a/a;q=0.1, b/b, c/c;q=0.5, d/d;q=1.000, e/e;q=0, , ;q=1")
+        assert [each.type for each in ranges] == ["b/b", "d/d", "c/c", "a/a"]
+
+    @given(ANY_HEADER, ANY_HEADER)
+    def test_any_text_is_understood_or_refused(self, accept: str | None, option: str | None) -> None:
+        with suppress(NotAcceptable):
+            assert json_detail(accept, option) in Detail
+        with suppress(NotAcceptable):
+            assert prefers_csdl_json(accept, option) in (True, False)
+        assert accepts_text(accept) in (True, False)
+
+
+class TestPrefer:
+    @pytest.mark.parametrize(
+        ("prefer", "understood"),
+        [
+            (None, Preferences()),
+            ("", Preferences()),
+            ("return=minimal", Preferences(Return.MINIMAL)),
+            ("return=representation", Preferences(Return.REPRESENTATION)),
+            ("RETURN=Minimal", Preferences(Return.MINIMAL)),
+            ('return="minimal"', Preferences(Return.MINIMAL)),
+            (" return = minimal ; x=y", Preferences(Return.MINIMAL)),
+            ("return=minimal, return=representation", Preferences(Return.MINIMAL)),
+            ("return=everything", Preferences()),
+            ("odata.maxpagesize=5", Preferences(None, 5)),
+            ("maxpagesize=5", Preferences(None, 5)),
+            ("OData.MaxPageSize=5", Preferences(None, 5)),
+            ("maxpagesize=5,odata.maxpagesize=6", Preferences(None, 5)),
+            ("maxpagesize=0", Preferences()),
+            ("maxpagesize=-1", Preferences()),
+            ("maxpagesize=1.5", Preferences()),
+            ("maxpagesize=1e3", Preferences()),
+            ("maxpagesize=", Preferences()),
+            ("maxpagesize=9999999999", Preferences()),
+            ("maxpagesize=999999999", Preferences(None, 999_999_999)),
+            ("return=minimal,odata.maxpagesize=2", Preferences(Return.MINIMAL, 2)),
+            ("respond-async, wait=10, include-unknown-enum-members", Preferences()),
+            ('odata.include-annotations="*", return=minimal', Preferences(Return.MINIMAL)),
+            ("create-if-missing;return=minimal", Preferences()),
+        ],
+    )
+    def test_is_understood_as_far_as_it_is_known(self, prefer: str | None, understood: Preferences) -> None:
+        assert preferences(prefer) == understood
+
+    @given(ANY_HEADER | st.text('maxpgesiz=0123456789,;odat.retun "\u0661\u00b2', max_size=40))
+    def test_of_any_text_is_never_refused(self, prefer: str | None) -> None:
+        size = preferences(prefer).max_page_size
+        assert size is None or size > 0
+
+
+class TestVersions:
+    @pytest.mark.parametrize(
+        ("version", "max_version"),
+        [
+            (None, None),
+            ("4.0", None),
+            ("4.01", None),
+            (" 4.0 ", None),
+            (None, "4.0"),
+            (None, "4.01"),
+            ("4.0", "4.01"),
+            (None, "4"),
+            (None, "5.0"),
+        ],
+    )
+    def test_that_allow_an_answer_in_4_0_are_taken(self, version: str | None, max_version: str | None) -> None:
+        check_versions(version, max_version)
+
+    @pytest.mark.parametrize(
+        ("version", "max_version"),
+        [
+            ("3.0", None),
+            ("4", None),
+            ("4.02", None),
+            ("5.0", None),
+            ("", None),
+            ("x", None),
+            ("4.0;x", None),
+            (None, "3.0"),
+            (None, "2.0"),
+            (None, ""),
+            (None, "x"),
+            (None, "4."),
+            (None, "4.x"),
+            (None, "-4.0"),
+            ("4.0", "3.0"),
+        ],
+    )
+    def test_that_do_not_are_refused(self, version: str | None, max_version: str | None) -> None:
+        with pytest.raises(UnsupportedVersion):
+            check_versions(version, max_version)
+
+    @given(ANY_HEADER, ANY_HEADER)
+    def test_of_any_text_are_taken_or_refused(self, version: str | None, max_version: str | None) -> None:
+        with suppress(UnsupportedVersion):
+            check_versions(version, max_version)
+
+
+class TestBodyType:
+    @pytest.mark.parametrize(
+        "content_type",
+        [
+            "application/json",
+            "Application/JSON",
+            "application/json;charset=utf-8",
+            'application/json; charset="UTF-8"',
+            "application/json;odata.metadata=minimal;charset=utf-8",
+            "application/json; IEEE754Compatible=true",
+        ],
+    )
+    def test_json_in_utf_8_is_read(self, content_type: str) -> None:
+        check_json_body(content_type)
+
+    @pytest.mark.parametrize(
+        "content_type",
+        [
+            None,
+            "",
+            "text/plain",
+            "application/xml",
+            "text/json",
+            "application/json+x",
+            "application/problem+json",
+            "json",
+            "application/json, text/plain",
+        ],
+    )
+    def test_anything_else_is_refused_in_graphs_words(self, content_type: str | None) -> None:
+        with pytest.raises(
+            UnsupportedMediaType, match=r"^Entity only allows writes with a JSON Content-Type header\.$"
+        ):
+            check_json_body(content_type)
+
+    @pytest.mark.parametrize("charset", ["utf-16", "iso-8859-1", "windows-1252", ""])
+    def test_json_in_another_charset_is_refused(self, charset: str) -> None:
+        with pytest.raises(UnsupportedMediaType, match="UTF-8"):
+            check_json_body(f"application/json;charset={charset}")
+
+    @given(ANY_HEADER)
+    def test_any_text_is_taken_or_refused(self, content_type: str | None) -> None:
+        with suppress(UnsupportedMediaType):
+            check_json_body(content_type)

@@ -1,0 +1,96 @@
+"""Databases for the tests of the store: migrated, opened on an event loop of their own, and closed again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Final, TypeVar
+
+from adjoin.odata.values import Instant
+from adjoin.store import tenants
+from adjoin.store.columns import Value
+from adjoin.store.database import Database, Session
+from adjoin.store.migrate import migrate
+from adjoin.store.sqlite import SQLite
+from adjoin.store.tenants import Tenant
+
+T = TypeVar("T")
+
+CREATED: Final = "2026-01-01T00:00:00Z"
+
+
+@contextlib.asynccontextmanager
+async def opened(path: Path) -> AsyncIterator[SQLite]:
+    """The database at `path`, migrated and open."""
+    migrate(path)
+    database = SQLite(path)
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+def on(path: Path, act: Callable[[Database], Awaitable[T]]) -> T:
+    """What `act` gives on the database at `path`."""
+
+    async def run() -> T:
+        async with opened(path) as database:
+            return await act(database)
+
+    return asyncio.run(run())
+
+
+async def new_tenant(database: Database, number: int) -> Tenant:
+    """A tenant named by a number."""
+
+    async def act(session: Session) -> Tenant | None:
+        return await tenants.add(session, guid(number), f"tenant {number}", tenants.ACTIVE, CREATED)
+
+    added = await database.write(act)
+    assert added is not None
+    return added
+
+
+def guid(number: int) -> str:
+    """A GUID made of a number; they order as the numbers do."""
+    return f"00000000-0000-4000-8000-{number:012x}"
+
+
+def connector(number: int, **changes: Value) -> dict[str, Value]:
+    """The values of a connector, told from others by a number."""
+    return {
+        "id": guid(number),
+        "displayName": f"connector {number}",
+        "lastConnectionDateTime": Instant.parse("2016-12-31T23:58:36.6670033-08:00"),
+        "state": "error",
+        "version": "1.0",
+        **changes,
+    }
+
+
+@contextlib.contextmanager
+def locked_by_another_process(path: Path) -> Iterator[None]:
+    """While this lasts, another process has an open write transaction."""
+    program = (
+        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None); c.execute('BEGIN IMMEDIATE');"
+        "c.execute(\"INSERT INTO settings VALUES ('other', x'00')\"); print('locked', flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", program, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"locked\n"
+            yield
+        finally:
+            process.communicate()
+
+
+def rows_of(path: Path, sql: str) -> list[tuple[object, ...]]:
+    """What a statement finds in the file, past this program's own code."""
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        return connection.execute(sql).fetchall()

@@ -1,0 +1,387 @@
+"""The embedded database: what a group commit promises to each job, and which files it opens."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+import stat
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from tests.store.opened import locked_by_another_process, on, opened, rows_of
+
+from adjoin.store import settings, sqlite
+from adjoin.store.database import Database, Overloaded, Session, Unavailable, Unusable
+from adjoin.store.migrate import migrate
+from adjoin.store.sqlite import APPLICATION_ID, SQLite, connect
+
+Act = Callable[[Session], Awaitable[Any]]
+INSERT: Final = "INSERT INTO settings VALUES (?1, ?2)"
+
+
+class Wrong(Exception):
+    """What a failing job raises."""
+
+
+def put(name: str) -> Act:
+    """A job that writes and gives the name."""
+
+    async def act(session: Session) -> str:
+        await session.fetch(INSERT, (name, b""))
+        return name
+
+    return act
+
+
+def put_and_fail(name: str) -> Act:
+    async def act(session: Session) -> None:
+        await session.fetch(INSERT, (name, b""))
+        raise Wrong(name)
+
+    return act
+
+
+def fail(name: str) -> Act:
+    async def act(_: Session) -> None:
+        raise Wrong(name)
+
+    return act
+
+
+def count_and_put(name: str) -> Act:
+    """A job whose result depends on what those before it left."""
+
+    async def act(session: Session) -> int:
+        ((before,),) = await session.fetch("SELECT count(*) FROM settings")
+        await session.fetch(INSERT, (name, b""))
+        return int(before)
+
+    return act
+
+
+@contextlib.asynccontextmanager
+async def held(database: Database) -> AsyncIterator[None]:
+    """While this lasts the writer is busy with a job; what is queued meanwhile makes one group."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    async def act(_: Session) -> None:
+        begun.set()
+        go_on.wait(10)
+
+    holding = asyncio.ensure_future(database.write(act))
+    await asyncio.to_thread(begun.wait, 10)
+    yield
+    go_on.set()
+    await holding
+
+
+async def in_one_group(database: Database, jobs: list[Act]) -> list[Any]:
+    """The results, or the exceptions, of jobs that share a commit."""
+    async with held(database):
+        futures = [asyncio.ensure_future(database.write(job)) for job in jobs]
+        await asyncio.sleep(0)
+    return await asyncio.gather(*futures, return_exceptions=True)
+
+
+async def names(database: Database) -> list[str]:
+    return [name for (name,) in await database.reader.fetch("SELECT name FROM settings ORDER BY name")]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    migrate(tmp_path / "adjoin.db")
+    return tmp_path / "adjoin.db"
+
+
+class TestGroupCommit:
+    def test_gives_each_job_its_own_result(self, path: Path) -> None:
+        async def act(database: Database) -> None:
+            jobs = [put(f"{number:03}") for number in range(100)]
+            assert await in_one_group(database, jobs) == await names(database) == [f"{n:03}" for n in range(100)]
+
+        on(path, act)
+
+    def test_runs_jobs_in_the_order_they_came(self, path: Path) -> None:
+        async def act(database: Database) -> None:
+            assert await in_one_group(database, [count_and_put(str(n)) for n in range(20)]) == list(range(20))
+
+        on(path, act)
+
+    @pytest.mark.parametrize("at", [0, 1, 2])
+    @pytest.mark.parametrize("failing", [put_and_fail, fail])
+    def test_a_failing_job_hurts_no_neighbour_and_leaves_nothing(
+        self, path: Path, failing: Callable[[str], Act], at: int
+    ) -> None:
+        async def act(database: Database) -> None:
+            jobs = [put("a"), put("b")]
+            jobs.insert(at, failing("bad"))
+            results = await in_one_group(database, jobs)
+            error = results.pop(at)
+            assert isinstance(error, Wrong)
+            assert results == ["a", "b"]
+            assert await names(database) == ["a", "b"]
+
+        on(path, act)
+
+    def test_jobs_that_are_run_again_alone_give_what_they_find_then(self, path: Path) -> None:
+        async def act(database: Database) -> None:
+            jobs = [count_and_put("a"), put_and_fail("bad"), count_and_put("b"), count_and_put("c")]
+            first, error, *rest = await in_one_group(database, jobs)
+            assert isinstance(error, Wrong)
+            assert [first, *rest] == [0, 1, 2]
+
+        on(path, act)
+
+    def test_a_broken_constraint_is_its_own_jobs_alone(self, path: Path) -> None:
+        async def act(database: Database) -> None:
+            first, second, third = await in_one_group(database, [put("a"), put("a"), put("b")])
+            assert (first, third) == ("a", "b")
+            assert isinstance(second, Unavailable)
+            assert await names(database) == ["a", "b"]
+
+        on(path, act)
+
+    @hypothesis_settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(kinds=st.lists(st.sampled_from([put, put_and_fail, fail]), min_size=1, max_size=12))
+    def test_exactly_the_jobs_that_succeeded_are_kept(self, path: Path, kinds: list[Callable[[str], Act]]) -> None:
+        async def act(database: Database) -> None:
+            await database.write(lambda session: session.fetch("DELETE FROM settings"))
+            jobs = [kind(f"{at:02}") for at, kind in enumerate(kinds)]
+            results = await in_one_group(database, jobs)
+            succeeded = [f"{at:02}" for at, kind in enumerate(kinds) if kind is put]
+            assert [each for each in results if isinstance(each, str)] == await names(database) == succeeded
+            assert all(isinstance(each, str | Wrong) for each in results)
+
+        on(path, act)
+
+    def test_a_job_that_awaits_anything_else_is_refused_and_leaves_nothing(self, path: Path) -> None:
+        async def waits(session: Session) -> None:
+            await session.fetch(INSERT, ("bad", b""))
+            await asyncio.sleep(0)
+
+        async def act(database: Database) -> None:
+            first, error, second = await in_one_group(database, [put("a"), waits, put("b")])
+            assert isinstance(error, RuntimeError)
+            assert (first, second) == ("a", "b")
+            assert await names(database) == ["a", "b"]
+
+        on(path, act)
+
+    def test_a_job_that_cannot_even_begin_does_not_stop_the_writer(self, path: Path) -> None:
+        def broken(_: Session) -> Awaitable[None]:
+            raise Wrong("before there was anything to await")
+
+        async def act(database: Database) -> None:
+            with pytest.raises(Wrong):
+                await asyncio.wait_for(database.write(broken), 2)
+            assert await asyncio.wait_for(database.write(put("a")), 2) == "a"
+
+        asyncio.run(_closing_or_not(path, act))
+
+    def test_a_caller_that_gives_up_waiting_hurts_no_other(self, path: Path) -> None:
+        async def act(database: Database) -> None:
+            async with held(database):
+                gone, stays = (asyncio.ensure_future(database.write(put(name))) for name in ("gone", "stays"))
+                await asyncio.sleep(0)
+                gone.cancel()
+            assert await stays == "stays"
+            assert await database.write(put("later")) == "later"
+
+        on(path, act)
+
+    def test_is_on_disk_before_a_result_is_given(self, path: Path) -> None:
+        async def act(database: Database) -> None:
+            await database.write(put("a"))
+            assert rows_of(path, "SELECT name FROM settings") == [("a",)]
+
+        on(path, act)
+
+    @pytest.mark.parametrize(
+        ("pragma", "value"), [("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1), ("trusted_schema", 0)]
+    )
+    def test_is_as_durable_and_as_strict_as_sqlite_can_be(self, path: Path, pragma: str, value: object) -> None:
+        async def act(database: Database) -> None:
+            assert await database.write(lambda session: session.fetch(f"PRAGMA {pragma}")) == [(value,)]
+
+        on(path, act)
+
+
+async def _closing_or_not(path: Path, act: Callable[[Database], Awaitable[None]]) -> None:
+    """Run `act` on a database that may be beyond closing by then."""
+    database = SQLite(path)
+    await act(database)
+    await database.close()
+
+
+class TestQueue:
+    def test_refuses_more_than_it_may_hold_and_takes_on_again_after(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sqlite, "_QUEUE_LIMIT", 4)
+
+        async def act(database: Database) -> None:
+            async with held(database):  # this one counts, too
+                taken = [asyncio.ensure_future(database.write(put(str(number)))) for number in range(3)]
+                await asyncio.sleep(0)
+                with pytest.raises(Overloaded):
+                    await database.write(put("beyond"))
+            assert await asyncio.gather(*taken) == ["0", "1", "2"]
+            assert await database.write(put("again")) == "again"
+            assert await names(database) == ["0", "1", "2", "again"]
+
+        on(path, act)
+
+    def test_finishes_what_is_queued_when_it_closes_and_takes_nothing_after(self, path: Path) -> None:
+        async def run() -> None:
+            database = SQLite(path)
+            jobs = [asyncio.ensure_future(database.write(put(f"{number:04}"))) for number in range(1_500)]
+            await asyncio.sleep(0)
+            await database.close()
+            with pytest.raises(Unavailable):
+                await database.write(put("late"))
+            assert await asyncio.gather(*jobs) == [f"{number:04}" for number in range(1_500)]
+            await database.close()
+
+        asyncio.run(run())
+        assert rows_of(path, "SELECT count(*) FROM settings") == [(1_500,)]
+
+    def test_leaves_one_file_when_it_is_closed(self, path: Path) -> None:
+        on(path, lambda database: database.write(put("a")))
+        assert [each.name for each in path.parent.iterdir()] == ["adjoin.db"]
+
+
+class TestBesideAnotherProcess:
+    def test_reads_do_not_wait_for_an_open_write_transaction(self, path: Path) -> None:
+        async def act(database: Database) -> None:
+            await database.write(put("a"))
+            with locked_by_another_process(path):
+                started = time.monotonic()
+                assert await names(database) == ["a"]
+                assert time.monotonic() - started < 0.5
+
+        on(path, act)
+
+    def test_a_write_waits_for_its_turn(self, path: Path) -> None:
+        async def act(database: Database) -> None:
+            with locked_by_another_process(path):
+                write = asyncio.ensure_future(database.write(put("a")))
+                await asyncio.sleep(0.1)
+                assert not write.done()
+            assert await write == "a"
+
+        on(path, act)
+
+    def test_a_write_that_does_not_get_its_turn_is_refused_and_the_next_is_taken(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        pragmas = [each.replace("busy_timeout=10000", "busy_timeout=50") for each in sqlite._PRAGMAS]
+        monkeypatch.setattr(sqlite, "_PRAGMAS", pragmas)
+
+        async def act(database: Database) -> None:
+            with locked_by_another_process(path):
+                results = await asyncio.gather(*(database.write(put(n)) for n in "ab"), return_exceptions=True)
+                assert all(isinstance(each, Unavailable) for each in results)
+            assert await database.write(put("c")) == "c"
+            assert await names(database) == ["c"]
+
+        on(path, act)
+
+    def test_the_log_stays_when_another_process_comes_and_goes(self, path: Path) -> None:
+        # To close any descriptor of a file gives up all of the process's locks on it (fcntl(2)). A process that then
+        # takes itself for the last user removes the log from under this one: all that is written later goes nowhere.
+        program = (
+            "import sys; from pathlib import Path; from adjoin.store.sqlite import connect; "
+            "c = connect(Path(sys.argv[1])); c.execute('SELECT count(*) FROM settings'); c.close()"
+        )
+
+        async def act(database: Database) -> None:
+            await database.write(put("before"))
+            log = path.with_name("adjoin.db-wal").stat().st_ino
+            other = await asyncio.create_subprocess_exec(sys.executable, "-c", program, path)
+            assert await other.wait() == 0
+            await database.write(put("after"))
+            assert path.with_name("adjoin.db-wal").stat().st_ino == log
+            assert rows_of(path, "SELECT name FROM settings ORDER BY name") == [("after",), ("before",)]
+
+        on(path, act)
+
+    def test_what_it_committed_is_seen_at_once(self, path: Path) -> None:
+        async def act(database: Database) -> None:
+            with contextlib.closing(connect(path)) as other:
+                other.execute(INSERT, ("theirs", b""))
+            assert await settings.find(database.reader, "theirs") == b""
+
+        on(path, act)
+
+
+class TestFiles:
+    def test_are_readable_by_their_owner_alone(self, path: Path) -> None:
+        async def act(database: Database) -> None:
+            await database.write(put("a"))
+            modes = {each.name: stat.S_IMODE(each.stat().st_mode) for each in path.parent.iterdir()}
+            assert modes == {"adjoin.db": 0o600, "adjoin.db-wal": 0o600, "adjoin.db-shm": 0o600}
+
+        on(path, act)
+
+    def test_bear_this_programs_mark(self, path: Path) -> None:
+        assert rows_of(path, "PRAGMA application_id") == [(APPLICATION_ID,)]
+
+    @pytest.mark.parametrize("mark", [0, 0x12345678])
+    def test_of_another_program_are_refused_and_not_touched(self, tmp_path: Path, mark: int) -> None:
+        foreign = tmp_path / "foreign.db"
+        with contextlib.closing(sqlite3.connect(foreign)) as connection:
+            connection.execute(f"PRAGMA application_id={mark}")
+            connection.execute("CREATE TABLE theirs (x)")
+            connection.commit()
+        before = foreign.read_bytes()
+        with pytest.raises(Unusable, match="another program"):
+            migrate(foreign)
+        assert foreign.read_bytes() == before
+        assert [each.name for each in tmp_path.iterdir()] == ["foreign.db"]
+
+    @pytest.mark.parametrize(
+        "content", [b"This is text, and rather long text at that.\n" * 50, b"x"], ids=["long", "short"]
+    )
+    def test_that_are_no_databases_are_refused_and_not_touched(self, tmp_path: Path, content: bytes) -> None:
+        file = tmp_path / "notes.txt"
+        file.write_bytes(content)
+        with pytest.raises(Unusable):
+            migrate(file)
+        assert file.read_bytes() == content
+
+    def test_that_are_damaged_are_refused(self, path: Path) -> None:
+        content = bytearray(path.read_bytes())
+        content[100:4_096] = b"\xff" * 3_996
+        path.write_bytes(content)
+        with pytest.raises(Unusable):
+            migrate(path)
+
+    def test_where_there_is_a_directory_are_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(Unusable, match="cannot be opened"):
+            migrate(tmp_path)
+
+    def test_in_a_directory_that_is_not_there_are_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(Unusable, match="cannot be opened"):
+            migrate(tmp_path / "nowhere" / "adjoin.db")
+
+    def test_with_odd_names_are_opened(self, tmp_path: Path) -> None:
+        path = tmp_path / "a b?c#d%41é.db"
+        on(path, lambda database: database.write(put("a")))
+        assert path.exists()
+
+    def test_may_be_opened_twice(self, path: Path) -> None:
+        async def run() -> None:
+            async with opened(path) as one, opened(path) as other:
+                await asyncio.gather(*(each.write(put(f"{at}")) for at, each in enumerate((one, other) * 20)))
+                assert len(await names(one)) == len(await names(other)) == 40
+
+        asyncio.run(run())

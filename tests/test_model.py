@@ -1,0 +1,71 @@
+"""The declaration as published (graph-contract 1.2 to 1.4): what the CSDL says, and who may do what."""
+
+from __future__ import annotations
+
+import pytest
+
+from adjoin.model import BETA, CONNECTOR, CONNECTOR_STATE, CONNECTORS, ENTITY, V1, VERSIONS
+from adjoin.odata.edm import Primitive, Property
+
+
+def test_the_states_have_the_published_names_and_numbers() -> None:
+    assert CONNECTOR_STATE.qualified == "microsoft.graph.deviceManagementDomainJoinConnectorState"
+    assert CONNECTOR_STATE.members == {"active": 0, "error": 1, "inactive": 2}
+
+
+def test_a_connector_has_the_published_properties_in_the_published_order() -> None:
+    assert CONNECTOR.qualified == "microsoft.graph.deviceManagementDomainJoinConnector"
+    assert [(each.name, each.type_name, each.nullable) for each in CONNECTOR.properties] == [
+        ("id", "Edm.String", False),
+        ("displayName", "Edm.String", True),
+        ("lastConnectionDateTime", "Edm.DateTimeOffset", False),
+        ("state", "microsoft.graph.deviceManagementDomainJoinConnectorState", False),
+        ("version", "Edm.String", False),
+    ]
+
+
+def test_a_connector_derives_from_entity_and_is_known_by_its_id() -> None:
+    assert CONNECTOR.base is ENTITY
+    assert ENTITY.abstract
+    assert CONNECTOR.key.name == "id"
+
+
+def test_the_id_is_a_guid_that_the_service_makes() -> None:
+    assert CONNECTOR.key.guid
+    assert CONNECTOR.key.generated
+    assert [each.name for each in CONNECTOR.properties if each.generated] == ["id"]
+
+
+STRINGS = [each for each in CONNECTOR.properties if each.type is Primitive.STRING]
+
+
+@pytest.mark.parametrize("declared", STRINGS, ids=[each.name for each in STRINGS])
+def test_every_string_that_a_caller_may_choose_is_bounded(declared: Property) -> None:
+    assert declared.guid or (declared.max_length or 0) > 0
+
+
+def test_beta_has_connectors_below_device_management() -> None:
+    (root,) = BETA.singletons
+    assert root.name == "deviceManagement"
+    assert root.type.navigations == (CONNECTORS,)
+    assert CONNECTORS.name == "domainJoinConnectors"
+    assert CONNECTORS.target is CONNECTOR
+
+
+def test_v1_has_device_management_without_connectors() -> None:
+    (root,) = V1.singletons
+    assert root.name == "deviceManagement"
+    assert root.type.navigations == ()
+    assert V1.find_type("microsoft.graph.deviceManagementDomainJoinConnector") is None
+
+
+def test_the_versions_are_found_by_their_segment() -> None:
+    assert VERSIONS == {"beta": BETA, "v1.0": V1}
+
+
+def test_writing_takes_the_published_permission_and_reading_takes_it_or_the_lesser_one() -> None:
+    assert CONNECTORS.write == ("DeviceManagementConfiguration.ReadWrite.All",)
+    assert CONNECTORS.read == (
+        "DeviceManagementConfiguration.Read.All",
+        "DeviceManagementConfiguration.ReadWrite.All",
+    )
