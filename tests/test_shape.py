@@ -30,6 +30,11 @@ BESIDE: Final = {
     "store/test_processes.py": ["sqlite.py"],
     "store/test_records.py": ["applications.py", "settings.py", "tenants.py"],
     "web/test_headers.py": ["app.py", "exchange.py"],
+    "web/test_login.py": ["login/__init__.py"],
+    "web/test_login_clients.py": ["login/discovery.py", "login/forms.py", "login/token.py"],
+    "web/test_login_devices.py": ["login/device.py"],
+    "web/test_login_pages.py": ["login/pages.py", "login/tickets.py"],
+    "web/test_login_people.py": ["login/authorize.py"],
     "web/test_paging.py": ["operations.py"],
     "web/test_tenants.py": ["graph.py", "operations.py"],
 }

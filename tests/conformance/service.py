@@ -92,7 +92,7 @@ class Service:
         grant = Grant(
             tenant_id=tenant.id,
             subject="0c9dd1d1-31a4-4a2a-9d2c-5e2a6f3f0a11",
-            client_id="6a5c2d2e-97f5-4c4a-8a4e-6f0a6f7a2b22",
+            client_id=issuer.CLI_CLIENT,
             permissions=frozenset(permissions),
         )
         return issuer.mint(installation.ring.signing, grant, NOW, "token")

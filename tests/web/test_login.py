@@ -123,7 +123,7 @@ def test_claims_of_a_token(server: Server) -> None:
     assert claims == {
         "aud": "https://graph.microsoft.com",
         "iss": f"https://sts.windows.net/{server.tenant().id}/",
-        "iat": NOW - 300,
+        "iat": NOW,
         "nbf": NOW - 300,
         "exp": NOW + 3599,
         "app_displayname": "tool",
@@ -206,7 +206,7 @@ def test_scope_of_something_else(
     check(ask(shared, {**tool, "scope": scope}, host=host), 400, error, number)
 
 
-@pytest.mark.parametrize("missing", ["grant_type", "client_id", "client_secret", "scope"])
+@pytest.mark.parametrize("missing", ["grant_type", "client_id", "scope"])
 @pytest.mark.parametrize("given", [None, ""])
 def test_parameter_that_is_missing_is_named(
     shared: Server, tool: dict[str, str | None], missing: str, given: str | None
@@ -216,7 +216,7 @@ def test_parameter_that_is_missing_is_named(
     assert f"'{missing}'" in refused.json["error_description"]
 
 
-@pytest.mark.parametrize("grant", ["password", "authorization_code", "implicit", "x" * 999, "\ufffd"])
+@pytest.mark.parametrize("grant", ["password", "implicit", "x" * 999, "\ufffd"])
 def test_grant_that_is_not_served(shared: Server, tool: dict[str, str | None], grant: str) -> None:
     check(ask(shared, {**tool, "grant_type": grant}), 400, "unsupported_grant_type", 70003)
 

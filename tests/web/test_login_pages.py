@@ -27,7 +27,7 @@ def test_every_page_is_held_to_what_it_needs(visitor: Visitor) -> None:
         assert "frame-ancestors 'none'; base-uri 'none'" in policy
         assert page.headers["x-frame-options"] == "DENY"
         assert page.headers["referrer-policy"] == "no-referrer"
-        assert page.headers["cache-control"] == "no-store"
+        assert page.headers["cache-control"] == "no-store, no-cache"
         assert page.headers["x-content-type-options"] == "nosniff"
         assert "<script" not in page.text
         assert "evil" not in policy

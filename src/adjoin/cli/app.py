@@ -11,7 +11,7 @@ from adjoin.cli.options import Database, DataDir, Json, Settings, TenantName, ch
 from adjoin.cli.output import print_json, print_line, print_table
 from adjoin.cli.words import check_permissions
 from adjoin.identity import client_keys, issuer
-from adjoin.identity.client_keys import ClientKey
+from adjoin.identity.client_keys import BadClientKey, ClientKey
 from adjoin.odata.errors import Refusal
 from adjoin.service import sign_in_redirects
 from adjoin.service.installation import Installation
@@ -115,6 +115,8 @@ def _key(file: Path) -> ClientKey:
         return client_keys.read(file.read_bytes())
     except OSError as error:
         raise BadApp(f"The file {file} cannot be read: {error.strerror}.") from None
+    except BadClientKey as error:
+        raise BadApp(f"The file {file} cannot be used. {error}") from None
 
 
 @group.command("list")

@@ -10,12 +10,11 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
 from adjoin.identity.assertions import public_key_of, thumbprint
-from adjoin.odata.errors import Refusal
 
 _CERTIFICATE: Final = b"-----BEGIN CERTIFICATE-----"
 
 
-class BadClientKey(Refusal):
+class BadClientKey(ValueError):
     """A file that holds no certificate or public key that an application could prove itself by."""
 
 

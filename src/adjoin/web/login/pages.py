@@ -25,7 +25,7 @@ _TEMPLATES: Final = jinja2.Environment(
 _TEMPLATES.globals["style"] = Markup(_STYLE)  # noqa: S704 - our own file
 
 _HTML: Final = "text/html; charset=utf-8"
-NO_STORE: Final = [("cache-control", "no-store"), ("pragma", "no-cache")]
+NO_STORE: Final = [("cache-control", "no-store, no-cache"), ("pragma", "no-cache")]
 
 # What permissions mean, in the words of Graph's own consent page (graph-contract 4.4).
 _WORDS: Final = {
