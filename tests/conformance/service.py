@@ -23,9 +23,11 @@ HOST: Final = "graph.test"
 ROOT: Final = f"http://{HOST}/beta"
 MANAGEMENT: Final = "/beta/deviceManagement"
 LIST: Final = f"{MANAGEMENT}/domainJoinConnectors"
+EVENTS: Final = f"{MANAGEMENT}/auditEvents"
 TYPE: Final = "microsoft.graph.deviceManagementDomainJoinConnector"
 READ: Final = "DeviceManagementConfiguration.Read.All"
 WRITE: Final = "DeviceManagementConfiguration.ReadWrite.All"
+READ_EVENTS: Final = "DeviceManagementApps.Read.All"
 NOW: Final = 1_795_000_000
 
 BODY: Final[Mapping[str, Any]] = {
@@ -59,7 +61,7 @@ class Answer:
 
 @dataclass(slots=True)
 class Service:
-    """An application on its own data directory and event loop; requests carry a token that may write."""
+    """An application on its own data directory and event loop; requests carry a token that may do everything."""
 
     data_dir: Path
     ticks: Iterator[int] = field(default_factory=itertools.count)
@@ -77,7 +79,7 @@ class Service:
         self.application = create(Config(data_dir=self.data_dir, log_requests=False), World(now=self._now))
         self.runner.__enter__()
         self.runner.run(self.application.open())
-        self.token = self.token_with(WRITE)
+        self.token = self.token_with(WRITE, READ_EVENTS)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:

@@ -21,6 +21,7 @@ from adjoin.cli.listener import Listener, claim_address, look_of
 from adjoin.cli.options import Cloud, Database, DataDir, Settings, load
 from adjoin.config import Config
 from adjoin.identity.certificates import CA_FILE
+from adjoin.odata.tokens import words
 from adjoin.web.app import create
 
 _BODY: Final = (
@@ -156,6 +157,8 @@ async def _listen(listener: Listener, loaded: Config, quiet: bool) -> None:
         if not quiet:
             sys.stdout.write(_greeting(loaded))
             sys.stdout.flush()
+        # Made ready once the first callers have been served, and before the first $filter.
+        loop.call_later(1.0, loop.run_in_executor, None, words)
     await running
 
 

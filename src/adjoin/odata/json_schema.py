@@ -151,6 +151,10 @@ _PRIMITIVES: Final[Mapping[Primitive, Json]] = {
 
 def _example(declared: Property) -> object:
     """A value like those of the published examples, which come from types and names too (graph-contract 1.4)."""
+    if declared.collection:
+        return [_example(replace(declared, collection=False))]
+    if isinstance(declared.type, ComplexType):
+        return {each.name: _example(each) for each in declared.type.properties}
     if isinstance(declared.type, EnumType):
         return list(declared.type.members)[:2][-1]
     if declared.guid or declared.type is Primitive.GUID:

@@ -20,6 +20,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.types import TypeEngine
 
@@ -60,7 +61,7 @@ APPLICATIONS: Final = Table(
     Column("permissions", Text, nullable=False),
     Column("secret_digest", LargeBinary),
     Column("created", Text, nullable=False),
-    Column("redirect_uris", Text, nullable=False, server_default=""),
+    Column("redirect_uris", Text, nullable=False, server_default=text("''")),
     Column("public_client", Integer, nullable=False, server_default="0"),
     Column("revoked_before", _TYPES["ticks"], nullable=False, server_default="0"),
     UniqueConstraint("tenant", "name"),

@@ -52,7 +52,7 @@ CREATE TABLE repeated_requests (
  WITHOUT ROWID,
  STRICT;
 CREATE INDEX repeated_requests_by_created ON repeated_requests (created);
-CREATE TABLE "applications" (
+CREATE TABLE applications (
 	tenant INTEGER NOT NULL, 
 	id TEXT NOT NULL, 
 	object_id TEXT NOT NULL, 

@@ -146,6 +146,9 @@ def _operation(resource: Resource, method: str) -> _Operation | None:
     writable = resource.navigation is not None and bool(resource.navigation.write)
     if method != "GET" and not writable:
         return None
+    if resource.kind is Kind.VALUE and resource.declared is not None and not resource.declared.scalar:
+        # Only a single primitive value has a raw form (OData 4.01 part 1, 11.2.4.1).
+        return None
     return _OPERATIONS.get((resource.kind, method))
 
 

@@ -19,7 +19,7 @@ from adjoin.odata.path import Resource
 from adjoin.odata.query import Expansion, Query
 from adjoin.odata.values import Instant
 from adjoin.odata.writer import Place
-from adjoin.service import entities
+from adjoin.service import access, entities
 from adjoin.service.audit import Recorder, actor_of
 from adjoin.service.entities import Change, Page, Wanted
 from adjoin.service.installation import Installation
@@ -178,6 +178,8 @@ def _singleton(call: Call) -> tuple[str, str]:
 
 
 async def _expanded(call: Call, expansion: Expansion) -> writer.Expanded:
+    # What stands within needs the permission that it needs by itself.
+    access.check(call.caller, expansion.navigation.read)
     asked, name = expansion.query, expansion.navigation.name
     place = Place(
         call.root, replace(call.resource, trail=(*call.resource.trail, name), navigation=expansion.navigation)

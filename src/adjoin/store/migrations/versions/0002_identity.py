@@ -13,11 +13,29 @@ _TICKS = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 def upgrade() -> None:
     op.add_column("tenants", sa.Column("licence_ends", _TICKS, nullable=True))
-    with op.batch_alter_table("applications", table_kwargs={"sqlite_strict": True, "sqlite_with_rowid": False}) as table:
-        table.alter_column("secret_digest", existing_type=sa.LargeBinary(), nullable=True)
-        table.add_column(sa.Column("redirect_uris", sa.Text(), server_default="", nullable=False))
-        table.add_column(sa.Column("public_client", sa.Integer(), server_default="0", nullable=False))
-        table.add_column(sa.Column("revoked_before", _TICKS, server_default="0", nullable=False))
+    # SQLite cannot loosen a column in place, so the table is made anew.
+    op.rename_table("applications", "applications_0001")
+    op.create_table(
+        "applications",
+        sa.Column("tenant", sa.Integer(), nullable=False),
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("object_id", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("permissions", sa.Text(), nullable=False),
+        sa.Column("secret_digest", sa.LargeBinary(), nullable=True),
+        sa.Column("created", sa.Text(), nullable=False),
+        sa.Column("redirect_uris", sa.Text(), server_default=sa.text("''"), nullable=False),
+        sa.Column("public_client", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("revoked_before", _TICKS, server_default="0", nullable=False),
+        sa.ForeignKeyConstraint(["tenant"], ["tenants.number"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("tenant", "id"),
+        sa.UniqueConstraint("tenant", "name"),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    kept = "tenant, id, object_id, name, permissions, secret_digest, created"
+    op.execute(f"INSERT INTO applications ({kept}) SELECT {kept} FROM applications_0001")
+    op.drop_table("applications_0001")
     op.create_table(
         "application_keys",
         sa.Column("tenant", sa.Integer(), nullable=False),
