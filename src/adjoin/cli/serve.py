@@ -23,6 +23,7 @@ from adjoin.cli import logs
 from adjoin.cli.options import Database, DataDir, Settings, load
 from adjoin.config import Config
 from adjoin.odata.errors import Refusal
+from adjoin.odata.tokens import words
 from adjoin.web.app import Application, create
 from adjoin.web.exchange import MAX_HEADERS, MAX_TARGET
 
@@ -128,6 +129,8 @@ async def _serve(loaded: Config, quiet: bool) -> None:
         if not quiet:
             sys.stdout.write(_greeting(loaded))
             sys.stdout.flush()
+        # Made ready once the first callers have been served, and before the first $filter.
+        loop.call_later(1.0, loop.run_in_executor, None, words)
     try:
         await _ended(running, stopping)
     finally:

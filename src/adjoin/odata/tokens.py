@@ -7,6 +7,7 @@ and reports the first fault, not the first odd character.
 from __future__ import annotations
 
 import re
+from functools import cache
 from itertools import islice
 from typing import Final, NamedTuple
 from unicodedata import category
@@ -41,8 +42,7 @@ _ENUM_MEMBERS = rf"(?:{_IDENTIFIER}|[+-]?\d{{1,19}}+)"
 _DURATION = r"-?P(?=[\dT])(?:\d++D)?(?:T(?=\d)(?:\d++H)?(?:\d++M)?(?:\d++(?:\.\d++)?S)?)?"
 _BASE64 = r"(?:[\w-]{4})*+(?:[\w-]{2}[AEIMQUYcgkosw048]=?|[\w-][AQgw](?:==)?)?"
 
-_WORDS: Final = re.compile(
-    rf"""(?:
+_WORDS: Final = rf"""(?:
       (?P<name>{_IDENTIFIER}{_NO_WORD})
     | (?P<mark>[()\[\]{{}},:;=/])
     | (?P<string>'[^']*+(?:''[^']*+)*+')
@@ -65,10 +65,14 @@ _WORDS: Final = re.compile(
     | (?P<open>['"].*+)
     | (?P<minus>-)
     | (?P<bad>[\w.:+\x80-\U0010ffff-]++(?:'[^']*+(?:''[^']*+)*+'?)?|.)
-    )[ \t]*+""",
-    re.ASCII | re.VERBOSE | re.DOTALL,
-)
+    )[ \t]*+"""
 ENUM_CONTENT: Final = re.compile(rf"{_ENUM_MEMBERS}(?:,{_ENUM_MEMBERS})*+", re.ASCII)
+
+
+@cache
+def words() -> re.Pattern[str]:
+    """The expression of all words. Compiling it takes longer than most of a start, so it waits until it is needed."""
+    return re.compile(_WORDS, re.ASCII | re.VERBOSE | re.DOTALL)
 
 
 def split(text: str) -> list[Token]:
@@ -76,11 +80,11 @@ def split(text: str) -> list[Token]:
     if len(text) > MAX_LENGTH:
         raise Malformed(f"expected at most {MAX_LENGTH} characters, found more at {MAX_LENGTH}", MAX_LENGTH)
     begin = len(text) - len(text.lstrip(" \t"))
-    words = islice(_WORDS.finditer(text, begin), MAX_TOKENS + 1)
+    found_words = islice(words().finditer(text, begin), MAX_TOKENS + 1)
     make = tuple.__new__
     tokens = [
         make(Token, (word.lastgroup, found := word[word.lastgroup or 0], start := word.start(), start + len(found)))
-        for word in words
+        for word in found_words
     ]
     if len(tokens) > MAX_TOKENS:
         start = tokens[MAX_TOKENS].start
