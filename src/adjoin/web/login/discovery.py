@@ -61,7 +61,10 @@ async def instances(desk: Desk, request: Request, _name: str) -> Response:
     MSAL leaves the port of its authority out (clients.md section 2), so hosts are compared without it.
     """
     allow(request, "GET")
-    asked = urlsplit(required(queried(request), "authorization_endpoint"))
+    try:
+        asked = urlsplit(required(queried(request), "authorization_endpoint"))
+    except ValueError:
+        raise SignInRefusal("invalid_instance", 50049, "Unknown or invalid instance.") from None
     host = urlsplit(request.origin).netloc
     name = asked.path.strip("/").partition("/")[0]
     if asked.scheme != "https" or asked.hostname != urlsplit(request.origin).hostname or not name:
