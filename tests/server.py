@@ -41,7 +41,7 @@ WRITE: Final = "DeviceManagementConfiguration.ReadWrite.All"
 GUID: Final = r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}"
 NOWHERE: Final = "00000000-0000-4000-8000-000000000000"
 SUBJECT: Final = "aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa"
-CLIENT: Final = "cccccccc-cccc-4ccc-8ccc-cccccccccccc"
+CLIENT: Final = issuer.CLI_CLIENT
 
 PUBLISHED: Final[Mapping[str, str]] = {
     "@odata.type": TYPE,

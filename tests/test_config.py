@@ -160,6 +160,7 @@ class TestContradictions:
             ({"host": "::"}, "in the clear"),
             ({"host": "192.0.2.1"}, "in the clear"),
             ({"host": "example.org"}, "in the clear"),
+            ({"host": "0.0.0.0", "behind_proxy": True}, "in the clear"),
         ],
     )
     def test_are_refused(self, flags: dict[str, Any], words: str) -> None:
@@ -172,7 +173,9 @@ class TestContradictions:
             {"host": "127.0.0.2"},
             {"host": "::1"},
             {"host": "localhost"},
-            {"host": "0.0.0.0", "behind_proxy": True},
+            {"host": "127.0.0.1", "behind_proxy": True},
+            {"host": "0.0.0.0", "trusted_proxies": ("10.0.0.0/8",)},
+            {"host": "0.0.0.0", "behind_proxy": True, "trusted_proxies": ("10.0.0.0/8",)},
             {"host": "0.0.0.0", "tls_cert": Path("c"), "tls_key": Path("k")},
         ],
     )

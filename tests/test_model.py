@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from adjoin.model import BETA, CONNECTOR, CONNECTOR_STATE, CONNECTORS, ENTITY, V1, VERSIONS
+from adjoin.model import (
+    AUDIT_EVENT,
+    AUDIT_EVENTS,
+    BETA,
+    CONNECTOR,
+    CONNECTOR_STATE,
+    CONNECTORS,
+    ENTITY,
+    SUBSCRIPTION_STATE,
+    V1,
+    VERSIONS,
+)
 from adjoin.odata.edm import Primitive, Property
 
 
@@ -44,12 +55,50 @@ def test_every_string_that_a_caller_may_choose_is_bounded(declared: Property) ->
     assert declared.guid or (declared.max_length or 0) > 0
 
 
-def test_beta_has_connectors_below_device_management() -> None:
+def test_beta_has_connectors_and_audit_events_below_device_management() -> None:
     (root,) = BETA.singletons
     assert root.name == "deviceManagement"
-    assert root.type.navigations == (CONNECTORS,)
+    assert root.type.navigations == (CONNECTORS, AUDIT_EVENTS)
     assert CONNECTORS.name == "domainJoinConnectors"
     assert CONNECTORS.target is CONNECTOR
+    assert AUDIT_EVENTS.name == "auditEvents"
+    assert AUDIT_EVENTS.target is AUDIT_EVENT
+
+
+def test_device_management_shows_the_published_state_of_the_subscription() -> None:
+    states = {"pending": 0, "active": 1, "warning": 2, "disabled": 3, "deleted": 4, "blocked": 5, "lockedOut": 8}
+    assert SUBSCRIPTION_STATE.qualified == "microsoft.graph.deviceManagementSubscriptionState"
+    assert states == SUBSCRIPTION_STATE.members
+    for version in (BETA, V1):
+        (root,) = version.singletons
+        assert [(each.name, each.type_name, each.nullable) for each in root.type.properties] == [
+            ("id", "Edm.String", False),
+            ("subscriptionState", "microsoft.graph.deviceManagementSubscriptionState", False),
+        ]
+
+
+def test_an_audit_event_has_the_published_properties_in_the_published_order() -> None:
+    assert AUDIT_EVENT.base is ENTITY
+    assert AUDIT_EVENT.append_only
+    assert [(each.name, each.type_name, each.nullable) for each in AUDIT_EVENT.properties] == [
+        ("id", "Edm.String", False),
+        ("displayName", "Edm.String", True),
+        ("componentName", "Edm.String", True),
+        ("actor", "microsoft.graph.auditActor", True),
+        ("activity", "Edm.String", True),
+        ("activityDateTime", "Edm.DateTimeOffset", False),
+        ("activityType", "Edm.String", True),
+        ("activityOperationType", "Edm.String", True),
+        ("activityResult", "Edm.String", True),
+        ("correlationId", "Edm.Guid", False),
+        ("resources", "Collection(microsoft.graph.auditResource)", False),
+        ("category", "Edm.String", True),
+    ]
+
+
+def test_audit_events_are_read_with_the_permissions_of_apps_and_never_written() -> None:
+    assert AUDIT_EVENTS.read == ("DeviceManagementApps.Read.All", "DeviceManagementApps.ReadWrite.All")
+    assert AUDIT_EVENTS.write == ()
 
 
 def test_v1_has_device_management_without_connectors() -> None:

@@ -27,10 +27,20 @@ _BARE: Final = re.compile(r"utils?|helpers?|managers?|base|common|misc")
 BESIDE: Final = {
     "cli/test_commands.py": ["app.py", "check.py", "main.py", "tenant.py", "token.py", "version.py"],
     "cli/test_race.py": ["options.py"],
+    "cli/test_serve_tls.py": ["listener.py", "serve.py"],
+    "identity/test_logs.py": ["parties.py", "plain.py", "tokens.py"],
     "store/test_processes.py": ["sqlite.py"],
     "store/test_records.py": ["applications.py", "settings.py", "tenants.py"],
+    "web/test_clouds.py": ["app.py", "login/discovery.py"],
+    "web/test_external_issuers.py": ["app.py", "issuers.py"],
     "web/test_headers.py": ["app.py", "exchange.py"],
+    "web/test_login.py": ["login/__init__.py"],
+    "web/test_login_clients.py": ["login/discovery.py", "login/forms.py", "login/token.py"],
+    "web/test_login_devices.py": ["login/device.py"],
+    "web/test_login_pages.py": ["login/pages.py", "login/tickets.py"],
+    "web/test_login_people.py": ["login/authorize.py"],
     "web/test_paging.py": ["operations.py"],
+    "web/test_revocation.py": ["failures.py", "graph.py"],
     "web/test_tenants.py": ["graph.py", "operations.py"],
 }
 

@@ -6,13 +6,17 @@ import ipaddress
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeAlias
+from urllib.parse import urlsplit
 
 import msgspec
 
+from adjoin.identity.certificates import general_name
+from adjoin.identity.clouds import NAMED, Cloud, CloudName
 from adjoin.odata.errors import Refusal
 from adjoin.service.throttle import Limits
 
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 
 
@@ -27,11 +31,16 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
     port: Port = 8365
     data_dir: Path = Path("var")
     database: str | None = None
+    tls: bool = False
+    tls_names: tuple[str, ...] = ()
     tls_cert: Path | None = None
     tls_key: Path | None = None
     public_url: str | None = None
     behind_proxy: bool = False
+    trusted_proxies: tuple[str, ...] = ()
+    cloud: CloudName = "global"
     audiences: tuple[str, ...] = ()
+    issuers: tuple[dict[str, Any], ...] = ()
     throttle: str = "off"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "text", "json"] = "auto"
@@ -50,12 +59,38 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
         return self.data_dir / "keys"
 
     @property
+    def tls_dir(self) -> Path:
+        """Where the service's own certification authority is kept, with what it issued."""
+        return self.data_dir / "tls"
+
+    @property
     def scheme(self) -> str:
-        return "https" if self.tls_cert else "http"
+        return "https" if self.tls or self.tls_cert else "http"
+
+    @property
+    def national_cloud(self) -> Cloud:
+        """The cloud whose tokens are issued and accepted."""
+        return NAMED[self.cloud]
+
+    @property
+    def trusted_networks(self) -> tuple[Network, ...]:
+        """The proxies whose word on the client's URL counts: those listed, or with `behind_proxy` this machine's."""
+        texts = self.trusted_proxies or (_LOOPBACK if self.behind_proxy else ())
+        return tuple(ipaddress.ip_network(text) for text in texts)
+
+    def certificate_names(self, machine: str) -> tuple[str, ...]:
+        """What a certificate of our own authority is good for; `machine` is this machine's host name."""
+        by_chance = [text for text in (machine, self.host) if text not in _WILDCARDS and _is_nameable(text)]
+        public = urlsplit(self.public_url or "").hostname
+        return tuple(dict.fromkeys([*_OWN_NAMES, *by_chance, *([public] if public else []), *self.tls_names]))
 
 
 _NAMES: Final = {field.encode_name: field.name for field in msgspec.structs.fields(Config)}
 _PREFIX: Final = "ADJOIN_"
+_LOOPBACK: Final = ("127.0.0.0/8", "::1/128")
+_WILDCARDS: Final = ("0.0.0.0", "::", "")  # noqa: S104 - they are told from addresses, not listened on
+_OWN_NAMES: Final = ("localhost", "127.0.0.1", "::1")
+_LISTS: Final = ("audiences", "tls-names", "trusted-proxies")
 
 
 def load(flags: Mapping[str, Any], environment: Mapping[str, str], file: Path | None) -> Config:
@@ -90,7 +125,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     for name in _NAMES:
         text = environment.get(_PREFIX + name.replace("-", "_").upper())
         if text:
-            found[name] = text.split() if name == "audiences" else text
+            found[name] = text.split() if name in _LISTS else text
     return found
 
 
@@ -109,11 +144,37 @@ def check(config: Config) -> None:
     Limits.parse(config.throttle)
     if config.public_url is not None and not config.public_url.startswith(("https://", "http://")):
         raise BadConfig("--public-url begins with https:// or http://.")
-    if config.scheme == "http" and not config.behind_proxy and not _is_loopback(config.host):
+    _check_proxies(config)
+    _check_names(config)
+
+
+def _check_proxies(config: Config) -> None:
+    try:
+        networks = config.trusted_networks
+    except ValueError as error:
+        raise BadConfig(f"--trusted-proxy takes an address or a network such as 10.0.0.0/8: {error}.") from None
+    if any(network.prefixlen == 0 for network in networks):
+        raise BadConfig("--trusted-proxy names everyone: any client could say that it came by another URL.")
+    if config.scheme == "http" and not config.trusted_proxies and not _is_loopback(config.host):
         raise BadConfig(
             f"Listening on {config.host} over plain http would send bearer tokens in the clear. "
-            "Give --tls-cert and --tls-key, or --behind-proxy if a proxy in front ends TLS."
+            "Give --tls, or --tls-cert and --tls-key, or name the proxy in front that ends TLS with --trusted-proxy."
         )
+
+
+def _check_names(config: Config) -> None:
+    if config.tls and config.tls_cert is None:
+        for text in config.certificate_names(""):
+            if not _is_nameable(text):
+                raise BadConfig(f"A certificate cannot be made out to {text!r}: it is no host name and no IP address.")
+
+
+def _is_nameable(text: str) -> bool:
+    try:
+        general_name(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_loopback(host: str) -> bool:

@@ -8,9 +8,16 @@ from __future__ import annotations
 
 from typing import Final
 
-from adjoin.odata.edm import EntityType, EnumType, Model, Navigation, Primitive, Property, Singleton
+from adjoin.odata.edm import ComplexType, EntityType, EnumType, Model, Navigation, Primitive, Property, Singleton
 
 _NAMESPACE: Final = "microsoft.graph"
+
+SUBSCRIPTION_STATE: Final = EnumType(
+    "deviceManagementSubscriptionState",
+    _NAMESPACE,
+    {"pending": 0, "active": 1, "warning": 2, "disabled": 3, "deleted": 4, "blocked": 5, "lockedOut": 8},
+    "Tenant mobile device management subscription state.",
+)
 
 CONNECTOR_STATE: Final = EnumType(
     "deviceManagementDomainJoinConnectorState",
@@ -58,6 +65,91 @@ CONNECTOR: Final = EntityType(
     ),
 )
 
+AUDIT_ACTOR: Final = ComplexType(
+    "auditActor",
+    _NAMESPACE,
+    (
+        Property("auditActorType", Primitive.STRING, description="Actor Type."),
+        Property(
+            "userPermissions",
+            Primitive.STRING,
+            nullable=False,
+            collection=True,
+            description="List of user permissions when the audit was performed.",
+        ),
+        Property("applicationId", Primitive.STRING, description="AAD Application Id."),
+        Property("applicationDisplayName", Primitive.STRING, description="Name of the Application."),
+        Property("userPrincipalName", Primitive.STRING, description="User Principal Name (UPN)."),
+        Property("servicePrincipalName", Primitive.STRING, description="Service Principal Name (SPN)."),
+        Property("ipAddress", Primitive.STRING, description="IPAddress."),
+        Property("userId", Primitive.STRING, description="User Id."),
+    ),
+    "A class containing the properties for Audit Actor.",
+)
+
+AUDIT_PROPERTY: Final = ComplexType(
+    "auditProperty",
+    _NAMESPACE,
+    (
+        Property("displayName", Primitive.STRING, description="Display name."),
+        Property("oldValue", Primitive.STRING, description="Old value."),
+        Property("newValue", Primitive.STRING, description="New value."),
+    ),
+    "A class containing the properties for Audit Property.",
+)
+
+AUDIT_RESOURCE: Final = ComplexType(
+    "auditResource",
+    _NAMESPACE,
+    (
+        Property("displayName", Primitive.STRING, description="Display name."),
+        Property(
+            "modifiedProperties",
+            AUDIT_PROPERTY,
+            nullable=False,
+            collection=True,
+            description="List of modified properties.",
+        ),
+        Property("auditResourceType", Primitive.STRING, description="Audit resource's type."),
+        Property("resourceId", Primitive.STRING, description="Audit resource's Id."),
+    ),
+    "A class containing the properties for Audit Resource.",
+)
+
+# Source: the published resource auditEvent of Intune's auditing, whose members and order these are.
+AUDIT_EVENT: Final = EntityType(
+    "auditEvent",
+    _NAMESPACE,
+    base=ENTITY,
+    append_only=True,
+    description="A class containing the properties for Audit Event.",
+    own_properties=(
+        Property("displayName", Primitive.STRING, description="Event display name.", searchable=True),
+        Property("componentName", Primitive.STRING, description="Component name."),
+        Property(
+            "actor", AUDIT_ACTOR, description="The user and application that are associated with the audit event."
+        ),
+        Property("activity", Primitive.STRING, description="Friendly name of the activity.", searchable=True),
+        Property(
+            "activityDateTime",
+            Primitive.DATE_TIME_OFFSET,
+            nullable=False,
+            description="The date time in UTC when the activity was performed.",
+        ),
+        Property("activityType", Primitive.STRING, description="The type of activity that was being performed."),
+        Property("activityOperationType", Primitive.STRING, description="The HTTP operation type of the activity."),
+        Property("activityResult", Primitive.STRING, description="The result of the activity."),
+        Property(
+            "correlationId",
+            Primitive.GUID,
+            nullable=False,
+            description="The client request Id that is used to correlate activity within the system.",
+        ),
+        Property("resources", AUDIT_RESOURCE, nullable=False, collection=True, description="Resources being modified."),
+        Property("category", Primitive.STRING, description="Audit category."),
+    ),
+)
+
 # graph-contract 1.4: delegated and application permissions go by the same names.
 _WRITE: Final = ("DeviceManagementConfiguration.ReadWrite.All",)
 _READ: Final = ("DeviceManagementConfiguration.Read.All", *_WRITE)
@@ -67,28 +159,57 @@ CONNECTORS: Final = Navigation(
 )
 
 
+# As Microsoft lists them for auditEvent.
+AUDIT_EVENTS: Final = Navigation(
+    "auditEvents",
+    AUDIT_EVENT,
+    description="The Audit Events",
+    read=("DeviceManagementApps.Read.All", "DeviceManagementApps.ReadWrite.All"),
+)
+
+
 def _device_management(*navigations: Navigation) -> EntityType:
     return EntityType(
         "deviceManagement",
         _NAMESPACE,
         base=ENTITY,
+        own_properties=(
+            Property(
+                "subscriptionState",
+                SUBSCRIPTION_STATE,
+                nullable=False,
+                description="Tenant mobile device management subscription state.",
+            ),
+        ),
         own_navigations=navigations,
         description="Singleton entity that acts as a container for all device management functionality.",
     )
 
 
-def _version(device_management: EntityType, *more: EntityType, enums: tuple[EnumType, ...] = ()) -> Model:
+def _version(
+    device_management: EntityType,
+    *more: EntityType,
+    enums: tuple[EnumType, ...] = (),
+    complexes: tuple[ComplexType, ...] = (),
+) -> Model:
     return Model(
         namespace=_NAMESPACE,
         alias="graph",
         container="GraphService",
-        enums=enums,
+        enums=(SUBSCRIPTION_STATE, *enums),
+        complexes=complexes,
         entities=(ENTITY, device_management, *more),
         singletons=(Singleton("deviceManagement", device_management, read=_READ),),
     )
 
 
-BETA: Final = _version(_device_management(CONNECTORS), CONNECTOR, enums=(CONNECTOR_STATE,))
+BETA: Final = _version(
+    _device_management(CONNECTORS, AUDIT_EVENTS),
+    CONNECTOR,
+    AUDIT_EVENT,
+    enums=(CONNECTOR_STATE,),
+    complexes=(AUDIT_ACTOR, AUDIT_PROPERTY, AUDIT_RESOURCE),
+)
 V1: Final = _version(_device_management())
 
 VERSIONS: Final = {"beta": BETA, "v1.0": V1}

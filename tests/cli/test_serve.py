@@ -28,7 +28,9 @@ from tests.server import LIST, PUBLISHED
         (["--port", "70000"], "port"),
         (["--database", "postgresql://x"], "--database"),
         (["--config", "missing.toml"], "missing.toml"),
-        (["--host", "203.0.113.1", "--behind-proxy"], "Cannot listen on 203.0.113.1"),
+        (["--host", "203.0.113.1", "--behind-proxy"], "plain http"),
+        (["--host", "203.0.113.1", "--trusted-proxy", "10.0.0.0/8"], "Cannot listen on 203.0.113.1"),
+        (["--host", "203.0.113.1", "--behind-proxy", "--trusted-proxy", "10.0.0.0/8"], "Cannot listen on 203.0.113.1"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -23,9 +23,11 @@ HOST: Final = "graph.test"
 ROOT: Final = f"http://{HOST}/beta"
 MANAGEMENT: Final = "/beta/deviceManagement"
 LIST: Final = f"{MANAGEMENT}/domainJoinConnectors"
+EVENTS: Final = f"{MANAGEMENT}/auditEvents"
 TYPE: Final = "microsoft.graph.deviceManagementDomainJoinConnector"
 READ: Final = "DeviceManagementConfiguration.Read.All"
 WRITE: Final = "DeviceManagementConfiguration.ReadWrite.All"
+READ_EVENTS: Final = "DeviceManagementApps.Read.All"
 NOW: Final = 1_795_000_000
 
 BODY: Final[Mapping[str, Any]] = {
@@ -59,7 +61,7 @@ class Answer:
 
 @dataclass(slots=True)
 class Service:
-    """An application on its own data directory and event loop; requests carry a token that may write."""
+    """An application on its own data directory and event loop; requests carry a token that may do everything."""
 
     data_dir: Path
     ticks: Iterator[int] = field(default_factory=itertools.count)
@@ -77,7 +79,7 @@ class Service:
         self.application = create(Config(data_dir=self.data_dir, log_requests=False), World(now=self._now))
         self.runner.__enter__()
         self.runner.run(self.application.open())
-        self.token = self.token_with(WRITE)
+        self.token = self.token_with(WRITE, READ_EVENTS)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -92,7 +94,7 @@ class Service:
         grant = Grant(
             tenant_id=tenant.id,
             subject="0c9dd1d1-31a4-4a2a-9d2c-5e2a6f3f0a11",
-            client_id="6a5c2d2e-97f5-4c4a-8a4e-6f0a6f7a2b22",
+            client_id=issuer.CLI_CLIENT,
             permissions=frozenset(permissions),
         )
         return issuer.mint(installation.ring.signing, grant, NOW, "token")

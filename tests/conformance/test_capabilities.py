@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import pytest
-from tests.conformance.service import BODY, LIST, MANAGEMENT, READ, TYPE, WRITE, Service
+from tests.conformance.service import BODY, EVENTS, LIST, MANAGEMENT, READ, READ_EVENTS, TYPE, WRITE, Service
 
 from adjoin.odata.tree import POWER
 
@@ -61,10 +61,20 @@ def singleton(container: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture
-def connectors(singleton: dict[str, Any]) -> dict[str, Any]:
-    (stated,) = singleton[f"{PREFIX}NavigationRestrictions"]["RestrictedProperties"]
-    assert stated["NavigationProperty"] == "domainJoinConnectors"
-    return dict(stated)
+def restrictions(singleton: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    stated = singleton[f"{PREFIX}NavigationRestrictions"]["RestrictedProperties"]
+    assert [each["NavigationProperty"] for each in stated] == ["domainJoinConnectors", "auditEvents"]
+    return {each["NavigationProperty"]: dict(each) for each in stated}
+
+
+@pytest.fixture
+def connectors(restrictions: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    return restrictions["domainJoinConnectors"]
+
+
+@pytest.fixture
+def events(restrictions: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    return restrictions["auditEvents"]
 
 
 @pytest.fixture
@@ -73,7 +83,7 @@ def key(service: Service) -> str:
 
 
 def test_nothing_is_stated_that_is_not_tested(
-    container: dict[str, Any], singleton: dict[str, Any], connectors: dict[str, Any]
+    container: dict[str, Any], singleton: dict[str, Any], restrictions: dict[str, dict[str, Any]]
 ) -> None:
     assert {name.removeprefix(PREFIX) for name in container if name.startswith(PREFIX)} == {
         *("ConformanceLevel", "SupportedFormats", "SupportedMetadataFormats", "AcceptableEncodings", "BatchSupport"),
@@ -84,11 +94,12 @@ def test_nothing_is_stated_that_is_not_tested(
         *("ReadRestrictions", "UpdateRestrictions", "DeleteRestrictions", "SelectSupport", "ExpandRestrictions"),
         "NavigationRestrictions",
     }
-    assert set(connectors) == {
-        *("NavigationProperty", "FilterFunctions", "FilterRestrictions", "SearchRestrictions", "SortRestrictions"),
-        *("TopSupported", "SkipSupported", "SelectSupport", "IndexableByKey", "InsertRestrictions"),
-        *("UpdateRestrictions", "DeleteRestrictions", "ReadRestrictions"),
-    }
+    for stated in restrictions.values():
+        assert set(stated) == {
+            *("NavigationProperty", "FilterFunctions", "FilterRestrictions", "SearchRestrictions", "SortRestrictions"),
+            *("TopSupported", "SkipSupported", "SelectSupport", "IndexableByKey", "InsertRestrictions"),
+            *("UpdateRestrictions", "DeleteRestrictions", "ReadRestrictions"),
+        }
 
 
 def test_conformance_level(container: dict[str, Any]) -> None:
@@ -198,6 +209,8 @@ def test_expand(service: Service, singleton: dict[str, Any]) -> None:
     assert singleton[f"{PREFIX}ExpandRestrictions"] == {"Expandable": True, "MaxLevels": 1}
     assert len(service.get(MANAGEMENT, expand="domainJoinConnectors").json()["domainJoinConnectors"]) == 5
     assert service.get(MANAGEMENT, expand="domainJoinConnectors($expand=*)").status == 400
+    assert service.get(MANAGEMENT, expand="auditEvents($expand=*)").status == 400
+    assert set(service.get(MANAGEMENT, expand="*").json()) >= {"domainJoinConnectors", "auditEvents"}
 
 
 def test_expand_of_nothing(service: Service) -> None:
@@ -234,6 +247,53 @@ def test_count(service: Service) -> None:
     assert management["domainJoinConnectors"][f"{PREFIX}CountRestrictions"] == {"Countable": True}
     assert service.get(LIST, count="true").json()["@odata.count"] == 5
     assert service.get(f"{LIST}/$count").text == "5"
+    assert management["auditEvents"][f"{PREFIX}CountRestrictions"] == {"Countable": True}
+    number = service.get(EVENTS, count="true").json()["@odata.count"]
+    assert number >= 5
+    assert service.get(f"{EVENTS}/$count").text == str(number)
+
+
+def test_query_options_of_events(service: Service, events: dict[str, Any], connectors: dict[str, Any]) -> None:
+    apart = ["actor", "resources"]
+    assert events["FilterFunctions"] == connectors["FilterFunctions"]
+    assert events["FilterRestrictions"] == {"Filterable": True, "NonFilterableProperties": apart}
+    assert events["SortRestrictions"] == {"Sortable": True, "NonSortableProperties": apart}
+    assert events["SearchRestrictions"] == {"Searchable": True}
+    assert events["SelectSupport"] == {"Supported": True}
+    assert events["TopSupported"] is events["SkipSupported"] is events["IndexableByKey"] is True
+    (event,) = service.get(EVENTS, top="1").json()["value"]
+    for name in event:
+        if "@" in name:
+            continue
+        wanted = (400, 501) if name in apart else (200,)
+        assert service.get(EVENTS, filter=f"{name} ne null").status in wanted
+        assert service.get(EVENTS, orderby=f"{name} desc").status in wanted
+        assert service.get(EVENTS, select=name, top="1", skip="1").status == 200
+    assert service.get(f"{EVENTS}/{event['id']}").json()["id"] == event["id"]
+    assert service.get(EVENTS, search="create").json()["value"]
+    assert service.get(EVENTS, search="nothing").json()["value"] == []
+
+
+def test_events_do_not_change(service: Service, events: dict[str, Any]) -> None:
+    assert events["InsertRestrictions"] == {"Insertable": False}
+    for restriction, able in (("UpdateRestrictions", "Updatable"), ("DeleteRestrictions", "Deletable")):
+        each_at_a_time = {"FilterSegmentSupported": False, "TypecastSegmentSupported": False}
+        assert events[restriction] == {able: False, **each_at_a_time}
+    before = service.get(EVENTS).json()["value"]
+    at = f"{EVENTS}/{before[0]['id']}"
+    for method, url in (("POST", EVENTS), ("PATCH", at), ("PUT", at), ("DELETE", at), ("DELETE", f"{at}/category")):
+        assert service.ask(method, url, {"category": "x"}).status == 400
+    assert service.get(EVENTS).json()["value"] == before
+
+
+def test_the_permissions_of_events(service: Service, events: dict[str, Any]) -> None:
+    (scopes,) = {
+        tuple(each["Scope"] for each in scheme["Scopes"]) for scheme in events["ReadRestrictions"]["Permissions"]
+    }
+    assert scopes == (READ_EVENTS, "DeviceManagementApps.ReadWrite.All")
+    for permission in (*scopes, READ, WRITE):
+        headers = {"Authorization": f"Bearer {service.token_with(permission)}"}
+        assert service.get(EVENTS, headers).status == (200 if permission in scopes else 403), permission
 
 
 def test_required_properties(service: Service, connectors: dict[str, Any]) -> None:

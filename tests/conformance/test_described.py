@@ -7,7 +7,7 @@ from typing import Any, Final
 import pytest
 from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
-from tests.conformance.service import BODY, LIST, READ, WRITE, Service
+from tests.conformance.service import BODY, EVENTS, LIST, READ, READ_EVENTS, WRITE, Service
 
 from adjoin import model
 from adjoin.odata.path import Kind
@@ -16,6 +16,7 @@ from adjoin.web.graph import METHODS
 Json = dict[str, Any]
 
 KEY: Final = "{deviceManagementDomainJoinConnector-id}"
+EVENT_KEY: Final = "{auditEvent-id}"
 NOT_ROUTED: Final = ("No method match route template", "Request_BadRequest")
 BODIES: Final[dict[str, object]] = {
     "displayName": {"value": "x"},
@@ -31,19 +32,27 @@ def document(service: Service) -> Json:
 
 
 def urls() -> list[str]:
-    """A URL for each resource that a path can name; properties one by one, the key as the document writes it."""
+    """A URL for each resource that a path can name; properties one by one, a key as the document writes it."""
     found = ["/", "/$metadata", "/$batch"]
     for root in model.BETA.singletons:
         at = f"/{root.name}"
         owned = [(at, root.type)]
         found.append(at)
         for navigation in root.type.navigations:
-            found += [f"{at}/{navigation.name}", f"{at}/{navigation.name}/$count", f"{at}/{navigation.name}/{KEY}"]
+            below = f"{at}/{navigation.name}"
+            found += [below, f"{below}/$count", f"{below}/{{{navigation.target.name}-id}}"]
             owned.append((found[-1], navigation.target))
         for place, entity in owned:
             for each in entity.properties:
                 found += [f"{place}/{each.name}", f"{place}/{each.name}/$value"]
     return found
+
+
+def filled(service: Service, url: str) -> str:
+    """The URL with the key of a new connector, or of an event, for which there is one once there was a change."""
+    key = service.create()
+    event = service.get(EVENTS, top="1").values("id")[0] if EVENT_KEY in url else ""
+    return f"/beta{url.replace(KEY, key).replace(EVENT_KEY, event)}"
 
 
 def body_for(method: str, url: str) -> object:
@@ -69,8 +78,7 @@ def test_what_is_routed_is_described_and_what_is_described_is_routed(service: Se
     routed, never = set(), set()
     for url in urls():
         for method in sorted(METHODS):
-            key = service.create()
-            answer = service.ask(method, f"/beta{url.replace(KEY, key)}", body_for(method, url), {"Accept": "*/*"})
+            answer = service.ask(method, filled(service, url), body_for(method, url), {"Accept": "*/*"})
             code = answer.json()["error"]["code"] if answer.status == 400 else ""
             if answer.status < 400:
                 routed.add((method, url))
@@ -97,10 +105,9 @@ def test_permissions(service: Service, document: Json) -> None:
     for path, item in document["paths"].items():
         for method in sorted({verb.upper() for verb in item} & set(METHODS)):
             names = {name for each in item[method.lower()]["security"] for names in each.values() for name in names}
-            for permission in (READ, WRITE) if names else ():
+            for permission in (READ, WRITE, READ_EVENTS) if names else ():
                 token = {"Authorization": f"Bearer {service.token_with(permission)}", "Accept": "*/*"}
-                url = f"/beta{path.replace(KEY, service.create())}"
-                answer = service.ask(method, url, body_for(method, path), token)
+                answer = service.ask(method, filled(service, path), body_for(method, path), token)
                 assert (answer.status == 403) is (permission not in names), (method, path)
 
 

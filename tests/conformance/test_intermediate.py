@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 from tests.conformance.conftest import ROWS
-from tests.conformance.service import LIST, MANAGEMENT, TYPE, Service
+from tests.conformance.service import EVENTS, LIST, MANAGEMENT, TYPE, Service
 
 ALPHA, BETA, GAMMA, NEIL, NULL = (row[0] for row in ROWS)
 ALL = [ALPHA, BETA, GAMMA, NEIL, NULL]
@@ -262,12 +262,22 @@ def test_i4_13_count(service: Service) -> None:
     assert "@odata.count" not in service.get(LIST, count="false").json()
 
 
-@pytest.mark.parametrize("expand", ["domainJoinConnectors", "*", "domainJoinConnectors()"])
+@pytest.mark.parametrize("expand", ["domainJoinConnectors", "domainJoinConnectors()"])
 def test_i4_14_expand(service: Service, expand: str) -> None:
     answer = service.get(MANAGEMENT, expand=expand).json()
     assert [each["displayName"] for each in answer["domainJoinConnectors"]] == ALL
     assert answer["@odata.context"].endswith("#deviceManagement(domainJoinConnectors())")
+    assert "auditEvents" not in answer
     assert service.get(LIST, expand="other").status == 400
+
+
+@pytest.mark.parametrize("expand", ["*", "domainJoinConnectors,auditEvents"])
+def test_i4_14_expand_of_everything(service: Service, expand: str) -> None:
+    answer = service.get(MANAGEMENT, expand=expand).json()
+    assert [each["displayName"] for each in answer["domainJoinConnectors"]] == ALL
+    assert answer["auditEvents"] == service.get(EVENTS).json()["value"]
+    assert len(answer["auditEvents"]) >= len(ALL)
+    assert answer["@odata.context"].endswith("#deviceManagement(domainJoinConnectors(),auditEvents())")
 
 
 def test_i4_16_count_of_a_collection(service: Service) -> None:

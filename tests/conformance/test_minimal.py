@@ -163,7 +163,11 @@ def test_m4_7_what_breaks_the_grammar_is_refused(service: Service, option: str) 
 def test_m4_8_types_of_csdl(service: Service) -> None:
     text = service.get("/beta/$metadata", {"Accept": "application/xml"}).body
     types = {each.attrib["Type"] for each in ElementTree.fromstring(text).iter() if each.tag.endswith("}Property")}
-    assert types == {"Edm.String", "Edm.DateTimeOffset", "graph.deviceManagementDomainJoinConnectorState"}
+    assert types == {
+        *("Edm.String", "Edm.DateTimeOffset", "Edm.Guid", "Collection(Edm.String)"),
+        *("graph.deviceManagementDomainJoinConnectorState", "graph.deviceManagementSubscriptionState"),
+        *("graph.auditActor", "Collection(graph.auditResource)", "Collection(graph.auditProperty)"),
+    }
 
 
 def test_m4_9_no_header_or_annotation_has_to_be_understood(service: Service) -> None:

@@ -50,7 +50,13 @@ async def opened(data_dir: Path) -> AsyncIterator[tuple[Application, str]]:
         installation = application.installation
         (tenant,) = await tenants.every(installation.database.reader)
         every = frozenset({"DeviceManagementConfiguration.ReadWrite.All"})
-        grant = Grant(tenant_id=tenant.id, subject=tenant.id, client_id=tenant.id, permissions=every, expires_in=36_000)
+        grant = Grant(
+            tenant_id=tenant.id,
+            subject=tenant.id,
+            client_id=issuer.CLI_CLIENT,
+            permissions=every,
+            expires_in=36_000,
+        )
         yield application, issuer.mint(installation.ring.signing, grant, int(time.time()), "fuzz")
     finally:
         await application.close()

@@ -17,7 +17,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from adjoin.identity.keys import KeyFileBroken, KeyFileUnsafe, KeyRefusal, add_key, open_ring
+from adjoin.identity.keys import KeyFileBroken, KeyFileUnsafe, KeyInUse, KeyRefusal, add_key, open_ring
 
 FIRST: Final = "key-000001.pem"
 
@@ -290,7 +290,7 @@ def test_a_disk_that_takes_no_links(folder: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_every_refusal_of_the_folder_is_one_to_catch() -> None:
-    assert {KeyFileUnsafe, KeyFileBroken} == set(KeyRefusal.__subclasses__())
+    assert {KeyFileUnsafe, KeyFileBroken, KeyInUse} == set(KeyRefusal.__subclasses__())
 
 
 # --- at once

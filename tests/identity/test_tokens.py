@@ -24,9 +24,7 @@ from joserfc.jwk import ECKey, RSAKey
 
 from adjoin.identity.caller import Caller, Kind
 from adjoin.identity.clouds import GLOBAL, GRAPH_APP_ID, PERSONAL_TENANT
-from adjoin.identity.keys import VerificationKey
-from adjoin.identity.tokens import (
-    MAX_TOKEN_LENGTH,
+from adjoin.identity.errors import (
     EmptyToken,
     ExpiredToken,
     InvalidAudience,
@@ -36,11 +34,12 @@ from adjoin.identity.tokens import (
     NotAToken,
     TokenNotYetValid,
     TokenRefusal,
-    Trust,
     UnknownKey,
-    VerifiedTokens,
-    verify,
 )
+from adjoin.identity.keys import VerificationKey
+from adjoin.identity.tokens import MAX_TOKEN_LENGTH, verify
+from adjoin.identity.trust import Trust
+from adjoin.identity.verified import VerifiedTokens
 
 NOW: Final = 1_800_000_000
 SKEW: Final = 300
@@ -523,6 +522,8 @@ def test_application() -> None:
         personal=False,
         not_before=NOW - 300,
         expires=NOW + 3600,
+        issued=NOW - 300,
+        issuer=None,
         token_id="uti-1",
         can_take_challenge=True,
         name="Provisioning",

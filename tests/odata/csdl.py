@@ -7,7 +7,7 @@ comparison with golden files, are here too.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from pathlib import Path
@@ -17,7 +17,7 @@ from xml.etree.ElementTree import Element
 
 from hypothesis import strategies as st
 
-from adjoin.odata.edm import EntityType, EnumType, Model, Navigation, Primitive, Property, Singleton
+from adjoin.odata.edm import ComplexType, EntityType, EnumType, Model, Navigation, Primitive, Property, Singleton
 
 EDMX = "{http://docs.oasis-open.org/odata/ns/edmx}"
 EDM = "{http://docs.oasis-open.org/odata/ns/edm}"
@@ -82,8 +82,10 @@ def _attributes(kind: str, attributes: Mapping[str, str]) -> Json:
             members[f"${name}"] = True
     named = attributes.get("Type")
     if named is not None and named.startswith("Collection("):
-        members |= {"$Collection": True, "$Type": named[len("Collection(") : -1]}
-    elif named not in (None, "Edm.String"):
+        members["$Collection"] = True
+        named = named[len("Collection(") : -1]
+    # Of a property, absent means Edm.String (CSDL JSON 4.01 section 7.1).
+    if named not in (None, "Edm.String"):
         members["$Type"] = named
     # Absent means nullable in XML and not nullable in JSON (section 7.2.1 of CSDL XML 4.01 and of CSDL JSON 4.01).
     if kind == "Property" and attributes.get("Nullable", "true") == "true":
@@ -122,7 +124,7 @@ class _Reader:
 
     def __init__(self, namespace: str, container: str, schema: Json) -> None:
         self.namespace, self.container, self.schema = namespace, container, schema
-        self.made: dict[str, EnumType | EntityType] = {}
+        self.made: dict[str, EnumType | ComplexType | EntityType] = {}
 
     def model(self) -> Model:
         types = [self._type(name) for name, each in self.schema.items() if self._kind(each).endswith("Type")]
@@ -132,6 +134,7 @@ class _Reader:
             alias=self.schema["$Alias"],
             container=self.container,
             enums=tuple(each for each in types if isinstance(each, EnumType)),
+            complexes=tuple(each for each in types if isinstance(each, ComplexType)),
             entities=tuple(each for each in types if isinstance(each, EntityType)),
             singletons=tuple(self._singleton(name, each) for name, each in singletons.items()),
         )
@@ -139,11 +142,17 @@ class _Reader:
     def _kind(self, member: object) -> str:
         return str(member.get("$Kind", "")) if isinstance(member, dict) else ""
 
-    def _type(self, qualified: str) -> EnumType | EntityType:
+    def _type(self, qualified: str) -> EnumType | ComplexType | EntityType:
         name = qualified.rpartition(".")[2]
         if name not in self.made:
             declared = self.schema[name]
-            self.made[name] = (self._enum if declared["$Kind"] == "EnumType" else self._entity)(name, declared)
+            match declared["$Kind"]:
+                case "EnumType":
+                    self.made[name] = self._enum(name, declared)
+                case "ComplexType":
+                    self.made[name] = self._complex(name, declared)
+                case _:
+                    self.made[name] = self._entity(name, declared)
         return self.made[name]
 
     def _entity_type(self, qualified: str) -> EntityType:
@@ -154,6 +163,11 @@ class _Reader:
     def _enum(self, name: str, declared: Json) -> EnumType:
         members = {each: value for each, value in declared.items() if each[0] not in "$@"}
         return EnumType(name, self.namespace, members, declared.get("@Core.Description", ""))
+
+    def _complex(self, name: str, declared: Json) -> ComplexType:
+        members = {each: value for each, value in declared.items() if each[0] not in "$@"}
+        properties = tuple(self._property(each, value) for each, value in members.items())
+        return ComplexType(name, self.namespace, properties, declared.get("@Core.Description", ""))
 
     def _entity(self, name: str, declared: Json) -> EntityType:
         members = {each: value for each, value in declared.items() if each[0] not in "$@"}
@@ -179,6 +193,7 @@ class _Reader:
             nullable=declared.get("$Nullable", False),
             description=declared.get("@Core.Description", ""),
             generated=declared.get("@Core.ComputedDefaultValue", False),
+            collection=declared.get("$Collection", False),
         )
 
     def _navigation(self, name: str, declared: Json) -> Navigation:
@@ -211,8 +226,8 @@ def _scopes(restriction: Json) -> tuple[str, ...]:
     return schemes[0] if schemes else ()
 
 
-# What this service adds to a property, which CSDL does not say.
-_OWN = ("guid", "max_length", "searchable")
+# What this service adds to a property or a type, which CSDL does not say.
+_OWN = ("guid", "max_length", "searchable", "append_only")
 
 
 def published(model: Model) -> Any:
@@ -237,20 +252,38 @@ _TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"], ex
 _PERMISSIONS = st.lists(st.sampled_from(["A.Read.All", "A.ReadWrite.All", "B.Read"]), unique=True).map(tuple)
 
 
+def _properties(
+    draw: st.DrawFn, types: Sequence[Primitive | EnumType | ComplexType], most: int
+) -> tuple[Property, ...]:
+    return tuple(
+        Property(
+            f"p{number}",
+            draw(st.sampled_from(types)),
+            draw(st.booleans()),
+            draw(_TEXT),
+            generated=draw(st.booleans()),
+            collection=draw(st.booleans()),
+        )
+        for number in range(draw(st.integers(0, most)))
+    )
+
+
 @st.composite
 def models(draw: st.DrawFn) -> Model:
-    """A model of one singleton with one contained collection, as the printers allow it."""
+    """A model of one singleton with two contained collections, one of them read-only, as the printers allow it."""
     namespace = "example.model"
     state = EnumType("state", namespace, {"on": 0, "off": draw(st.integers(1, 2**31 - 1))}, draw(_TEXT))
-    types = st.sampled_from([*Primitive, state])
-    properties = [
-        Property(f"p{number}", draw(types), draw(st.booleans()), draw(_TEXT), generated=draw(st.booleans()))
-        for number in range(draw(st.integers(0, 6)))
-    ]
+    inner = ComplexType("inner", namespace, _properties(draw, [*Primitive, state], 3), draw(_TEXT))
+    outer = ComplexType("outer", namespace, _properties(draw, [*Primitive, state, inner], 3), draw(_TEXT))
+    properties = _properties(draw, [*Primitive, state, inner, outer], 6)
     key = Property("id", Primitive.STRING, nullable=False, guid=True, generated=True)
     base = EntityType("thing", namespace, (key,), abstract=True, own_key="id", description=draw(_TEXT))
-    item = EntityType("item", namespace, tuple(properties), base=base, description=draw(_TEXT))
+    item = EntityType("item", namespace, properties, base=base, description=draw(_TEXT))
     items = Navigation("items", item, draw(_TEXT), draw(_PERMISSIONS), draw(_PERMISSIONS))
-    root = EntityType("root", namespace, own_navigations=(items,), base=base)
+    event = EntityType(
+        "event", namespace, _properties(draw, [*Primitive, state, inner, outer], 6), base=base, append_only=True
+    )
+    events = Navigation("events", event, draw(_TEXT), draw(_PERMISSIONS))
+    root = EntityType("root", namespace, own_navigations=(items, events), base=base)
     singleton = Singleton("root", root, draw(_PERMISSIONS))
-    return Model(namespace, "m", "Container", (state,), (base, root, item), (singleton,))
+    return Model(namespace, "m", "Container", (state,), (base, root, item, event), (singleton,), (inner, outer))

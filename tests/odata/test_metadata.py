@@ -74,11 +74,67 @@ class TestPublishedFacts:
     def test_the_navigation_property(self) -> None:
         management = ".//EntityType[@Name='deviceManagement']"
         assert attributes(management) == {"Name": "deviceManagement", "BaseType": "graph.entity"}
-        assert attributes(f"{management}/NavigationProperty") == {
+        subscription = f"{management}/Property[@Name='subscriptionState']"
+        state = "graph.deviceManagementSubscriptionState"
+        assert attributes(subscription) == {"Name": "subscriptionState", "Type": state, "Nullable": "false"}
+        assert attributes(f"{management}/NavigationProperty[@Name='domainJoinConnectors']") == {
             "Name": "domainJoinConnectors",
             "Type": f"Collection(graph.{CONNECTOR})",
             "ContainsTarget": "true",
         }
+        assert attributes(f"{management}/NavigationProperty[@Name='auditEvents']") == {
+            "Name": "auditEvents",
+            "Type": "Collection(graph.auditEvent)",
+            "ContainsTarget": "true",
+        }
+        names = [each.get("Name") for each in find(management).findall("NavigationProperty", NAMESPACES)]
+        assert names == ["domainJoinConnectors", "auditEvents"]
+
+    def test_the_audit_event(self) -> None:
+        event = find(".//EntityType[@Name='auditEvent']")
+        assert dict(event.attrib) == {"Name": "auditEvent", "BaseType": "graph.entity"}
+        properties = {each.get("Name"): each.get("Type") for each in event.findall("Property", NAMESPACES)}
+        texts = ("displayName", "componentName", "activity", "activityType", "activityOperationType", "activityResult")
+        assert properties == {
+            **dict.fromkeys((*texts, "category"), "Edm.String"),
+            "actor": "graph.auditActor",
+            "activityDateTime": "Edm.DateTimeOffset",
+            "correlationId": "Edm.Guid",
+            "resources": "Collection(graph.auditResource)",
+        }
+
+    @pytest.mark.parametrize(
+        ("name", "declared"),
+        [
+            (
+                "auditActor",
+                {
+                    "auditActorType": "Edm.String",
+                    "userPermissions": "Collection(Edm.String)",
+                    "applicationId": "Edm.String",
+                    "applicationDisplayName": "Edm.String",
+                    "userPrincipalName": "Edm.String",
+                    "servicePrincipalName": "Edm.String",
+                    "ipAddress": "Edm.String",
+                    "userId": "Edm.String",
+                },
+            ),
+            ("auditProperty", dict.fromkeys(("displayName", "oldValue", "newValue"), "Edm.String")),
+            (
+                "auditResource",
+                {
+                    "displayName": "Edm.String",
+                    "modifiedProperties": "Collection(graph.auditProperty)",
+                    "auditResourceType": "Edm.String",
+                    "resourceId": "Edm.String",
+                },
+            ),
+        ],
+    )
+    def test_the_complex_types(self, name: str, declared: dict[str, str]) -> None:
+        held = find(f".//ComplexType[@Name='{name}']")
+        assert dict(held.attrib) == {"Name": name}
+        assert {each.get("Name"): each.get("Type") for each in held.findall("Property", NAMESPACES)} == declared
 
     def test_the_container(self) -> None:
         assert attributes(".//EntityContainer") == {"Name": "GraphService"}
@@ -95,8 +151,10 @@ class TestPublishedFacts:
                     "machine account blobs"
                 ),
             ),
-            (".//NavigationProperty", "A list of connector objects."),
-            (".//Property[@Name='displayName']", "The connector display name."),
+            (".//NavigationProperty[@Name='domainJoinConnectors']", "A list of connector objects."),
+            (".//NavigationProperty[@Name='auditEvents']", "The Audit Events"),
+            (f".//EntityType[@Name='{CONNECTOR}']/Property[@Name='displayName']", "The connector display name."),
+            (".//EntityType[@Name='auditEvent']/Property[@Name='displayName']", "Event display name."),
             (".//Property[@Name='lastConnectionDateTime']", "Last time connector contacted Intune."),
             (".//Property[@Name='state']", "The connector state."),
             (".//Property[@Name='version']", "The version of the connector."),
@@ -114,11 +172,12 @@ class TestPublishedFacts:
 class TestCapabilities:
     """What the container says may be done."""
 
-    def stated(self) -> dict[str, dict[str, object]]:
+    def stated(self, name: str = "domainJoinConnectors") -> dict[str, dict[str, object]]:
         container = json.loads(csdl_json(BETA))["microsoft.graph"]["GraphService"]
         restrictions = container["deviceManagement"]["@Capabilities.NavigationRestrictions"]
-        (stated,) = restrictions["RestrictedProperties"]
-        return dict(stated)
+        names = [each["NavigationProperty"] for each in restrictions["RestrictedProperties"]]
+        assert names == ["domainJoinConnectors", "auditEvents"]
+        return dict(restrictions["RestrictedProperties"][names.index(name)])
 
     @pytest.mark.parametrize(
         ("restriction", "able", "scopes"),
@@ -136,6 +195,22 @@ class TestCapabilities:
             {"SchemeName": scheme, "Scopes": [{"Scope": f"DeviceManagementConfiguration.{each}"} for each in scopes]}
             for scheme in ("DelegatedWork", "Application")
         ]
+
+    def test_audit_events_are_for_reading_with_their_permissions(self) -> None:
+        stated = self.stated("auditEvents")
+        scopes = [{"Scope": f"DeviceManagementApps.{each}"} for each in ("Read.All", "ReadWrite.All")]
+        permissions = [{"SchemeName": scheme, "Scopes": scopes} for scheme in ("DelegatedWork", "Application")]
+        assert stated["ReadRestrictions"] == {"Readable": True, "Permissions": permissions}
+        assert stated["InsertRestrictions"] == {"Insertable": False}
+        for restriction, able in (("UpdateRestrictions", "Updatable"), ("DeleteRestrictions", "Deletable")):
+            assert stated[restriction][able] is False
+            assert not {"Permissions", "UpdateMethod"} & set(stated[restriction])
+
+    def test_what_cannot_be_compared_is_said_to_be_no_filter_and_no_order(self) -> None:
+        stated = self.stated("auditEvents")
+        apart = ["actor", "resources"]
+        assert stated["FilterRestrictions"] == {"Filterable": True, "NonFilterableProperties": apart}
+        assert stated["SortRestrictions"] == {"Sortable": True, "NonSortableProperties": apart}
 
     def test_put_is_not_served(self) -> None:
         assert self.stated()["UpdateRestrictions"]["UpdateMethod"] == "PATCH"
@@ -188,6 +263,8 @@ def test_xml_keeps_the_rules_of_csdl(model: Model) -> None:
     [
         ('Version="4.0"', 'Version="3.0"', "Edmx: Version is '3.0'"),
         ("<Key>", "<Keys>", "EntityType: child Keys"),
+        ("<ComplexType ", "<ComplexType BaseType='' ", "ComplexType: BaseType is ''"),
+        ('ComplexType Name="auditActor"', 'ComplexType Name="auditOther"', "graph.auditActor does not resolve"),
         (' Type="Edm.DateTimeOffset"', "", "Property: Type is missing"),
         ('Nullable="false"', 'Nullable="no"', "Property: Nullable is 'no'"),
         ('Name="displayName"', 'Name="display-name"', "Property: Name is 'display-name'"),
@@ -231,7 +308,13 @@ _ELEMENTS: dict[str, tuple[dict[str, str], dict[str, str], dict[str, tuple[int, 
     "Schema": (
         {"Namespace": _QUALIFIED},
         {"Alias": _IDENTIFIER},
-        {"EnumType": (0, 99), "EntityType": (0, 99), "EntityContainer": (0, 1), "Annotation": (0, 99)},
+        {
+            "EnumType": (0, 99),
+            "ComplexType": (0, 99),
+            "EntityType": (0, 99),
+            "EntityContainer": (0, 1),
+            "Annotation": (0, 99),
+        },
     ),
     "EnumType": ({"Name": _IDENTIFIER}, {}, {"Member": (1, 99), "Annotation": (0, 99)}),
     "Member": ({"Name": _IDENTIFIER}, {"Value": r"-?\d+"}, {"Annotation": (0, 99)}),
@@ -239,6 +322,11 @@ _ELEMENTS: dict[str, tuple[dict[str, str], dict[str, str], dict[str, tuple[int, 
         {"Name": _IDENTIFIER},
         {"BaseType": _QUALIFIED, "Abstract": _BOOLEAN, "OpenType": _BOOLEAN},
         {"Key": (0, 1), "Property": (0, 99), "NavigationProperty": (0, 99), "Annotation": (0, 99)},
+    ),
+    "ComplexType": (
+        {"Name": _IDENTIFIER},
+        {"BaseType": _QUALIFIED, "Abstract": _BOOLEAN, "OpenType": _BOOLEAN},
+        {"Property": (0, 99), "NavigationProperty": (0, 99), "Annotation": (0, 99)},
     ),
     "Key": ({}, {}, {"PropertyRef": (1, 99)}),
     "PropertyRef": ({"Name": _PATH}, {"Alias": _IDENTIFIER}, {}),
@@ -255,6 +343,7 @@ _ELEMENTS: dict[str, tuple[dict[str, str], dict[str, str], dict[str, tuple[int, 
     "Record": ({}, {"Type": _QUALIFIED}, {"PropertyValue": (0, 99)}),
     "Collection": ({}, {}, {"Record": (0, 99), "String": (0, 99), "PropertyPath": (0, 99)}),
 }
+_DECLARING = (f"{EDM}EntityType", f"{EDM}ComplexType", f"{EDM}EnumType")
 _PRIMITIVE_TYPES = {f"Edm.{each}" for each in ("String", "Guid", "Boolean", "Int32", "Int64", "DateTimeOffset")}
 
 
@@ -318,7 +407,7 @@ def _name_faults(schema: Element) -> Iterator[str]:
 
 def _types(schema: Element) -> dict[str, Element]:
     prefixes = (schema.get("Alias"), schema.get("Namespace"))
-    declared = [each for each in schema if each.tag in (f"{EDM}EntityType", f"{EDM}EnumType")]
+    declared = [each for each in schema if each.tag in _DECLARING]
     return {f"{prefix}.{each.get('Name')}": each for prefix in prefixes for each in declared}
 
 

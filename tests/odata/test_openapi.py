@@ -14,7 +14,7 @@ from openapi_schema_validator import OAS31Validator, oas31_format_checker
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from tests.odata.csdl import check_golden, models
 
-from adjoin.model import BETA, CONNECTOR, V1
+from adjoin.model import AUDIT_EVENT, BETA, CONNECTOR, V1
 from adjoin.odata.edm import Model, Property
 from adjoin.odata.errors import ProtocolRefusal
 from adjoin.odata.openapi import openapi
@@ -24,8 +24,11 @@ Json = dict[str, Any]
 
 COLLECTION = "/deviceManagement/domainJoinConnectors"
 ENTITY = COLLECTION + "/{deviceManagementDomainJoinConnector-id}"
+EVENTS = "/deviceManagement/auditEvents"
+EVENT = EVENTS + "/{auditEvent-id}"
 READ = "DeviceManagementConfiguration.Read.All"
 WRITE = "DeviceManagementConfiguration.ReadWrite.All"
+READ_EVENTS = ["DeviceManagementApps.Read.All", "DeviceManagementApps.ReadWrite.All"]
 PROPERTIES = [each.name for each in CONNECTOR.properties]
 KEY = "77296cf7-6cf7-7729-f76c-2977f76c2977"
 PUBLISHED = {
@@ -88,12 +91,17 @@ def test_operations_go_by_the_names_of_graph() -> None:
         "get /deviceManagement": "deviceManagement.deviceManagement.GetDeviceManagement",
         "get /deviceManagement/id": "deviceManagement.deviceManagement.GetId",
         "get /deviceManagement/id/$value": "deviceManagement.deviceManagement.GetIdValue",
+        "get /deviceManagement/subscriptionState": "deviceManagement.deviceManagement.GetSubscriptionState",
+        "get /deviceManagement/subscriptionState/$value": "deviceManagement.deviceManagement.GetSubscriptionStateValue",
         f"get {COLLECTION}": "deviceManagement.ListDomainJoinConnectors",
         f"post {COLLECTION}": "deviceManagement.CreateDomainJoinConnectors",
         f"get {COLLECTION}/$count": "deviceManagement.domainJoinConnectors.GetCount",
         f"get {ENTITY}": "deviceManagement.GetDomainJoinConnectors",
         f"patch {ENTITY}": "deviceManagement.UpdateDomainJoinConnectors",
         f"delete {ENTITY}": "deviceManagement.DeleteDomainJoinConnectors",
+        f"get {EVENTS}": "deviceManagement.ListAuditEvents",
+        f"get {EVENTS}/$count": "deviceManagement.auditEvents.GetCount",
+        f"get {EVENT}": "deviceManagement.GetAuditEvents",
     }
 
 
@@ -106,6 +114,25 @@ def test_each_property_has_what_it_can_have() -> None:
     assert all(set(paths[f"{ENTITY}/{name}/$value"]) == {"parameters", "get"} for name in PROPERTIES)
 
 
+def test_audit_events_are_for_reading() -> None:
+    below = {path: item for path, item in document()["paths"].items() if path.startswith(EVENTS)}
+    assert all(set(item) <= {"description", "parameters", "get"} for item in below.values())
+    raw = {f"{EVENT}/{each.name}/$value" for each in AUDIT_EVENT.properties if each.name not in ("actor", "resources")}
+    assert set(below) == {
+        *(EVENTS, f"{EVENTS}/$count", EVENT),
+        *(f"{EVENT}/{each.name}" for each in AUDIT_EVENT.properties),
+        *raw,
+    }
+    names = {f"{AUDIT_EVENT.qualified}{each}" for each in ("Create", "Update")}
+    assert not names & set(document()["components"]["schemas"])
+
+
+def test_order_is_by_what_can_be_compared() -> None:
+    order = next(each for each in operations()[f"get {EVENTS}"]["parameters"] if each.get("name") == "$orderby")
+    names = {each.partition(" ")[0] for each in order["schema"]["items"]["enum"]}
+    assert names == {each.name for each in AUDIT_EVENT.properties} - {"actor", "resources"}
+
+
 def test_operation_ids_are_unique() -> None:
     ids = [each["operationId"] for each in operations().values()]
     assert len(set(ids)) == len(ids)
@@ -113,13 +140,16 @@ def test_operation_ids_are_unique() -> None:
 
 def test_v1_has_the_singleton_only() -> None:
     root = "/deviceManagement"
-    assert list(document(V1)["paths"]) == ["/", "/$metadata", "/$batch", root, f"{root}/id", f"{root}/id/$value"]
+    properties = [f"{root}/{name}{form}" for name in ("id", "subscriptionState") for form in ("", "/$value")]
+    assert list(document(V1)["paths"]) == ["/", "/$metadata", "/$batch", root, *properties]
 
 
 def test_each_operation_names_the_permissions_that_open_it() -> None:
     # graph-contract 1.4: either permission reads, one writes; the model itself is open to all (3.13).
     for name, each in operations().items():
         names = [READ, WRITE] if name.startswith("get") else [WRITE]
+        if name.startswith(f"get {EVENTS}"):
+            names = READ_EVENTS
         wanted = [{scheme: [one]} for scheme in ("oauth2", "bearer") for one in names]
         if name in ("get /", "get /$metadata"):
             wanted = []
@@ -130,7 +160,7 @@ def test_each_operation_names_the_permissions_that_open_it() -> None:
 
 def test_every_scope_is_declared() -> None:
     flows = document()["components"]["securitySchemes"]["oauth2"]["flows"]
-    assert list(flows["clientCredentials"]["scopes"]) == [READ, WRITE]
+    assert list(flows["clientCredentials"]["scopes"]) == [*READ_EVENTS, READ, WRITE]
 
 
 def test_answers_carry_their_headers() -> None:

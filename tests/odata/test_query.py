@@ -262,7 +262,11 @@ def test_a_selection_with_an_empty_item_or_too_many_is_malformed(text: str) -> N
 
 
 def test_a_navigation_property_may_be_selected_and_selects_nothing_more() -> None:
-    assert read("$select=id,domainJoinConnectors", Kind.SINGLETON).select == ()
+    assert read("$select=id,domainJoinConnectors", Kind.SINGLETON).select == ("id", "domainJoinConnectors")
+    assert read("$select=auditEvents,ID,domainjoinconnectors", Kind.SINGLETON).select == (
+        *("id", "auditEvents", "domainJoinConnectors"),
+    )
+    assert read("$select=id,subscriptionState,domainJoinConnectors", Kind.SINGLETON).select == ()
 
 
 def test_filter_and_search_are_joined() -> None:
@@ -332,10 +336,17 @@ def expanded(text: str, more: str = "") -> Query:
 
 
 @pytest.mark.parametrize(
-    "text", ["domainJoinConnectors", "DOMAINJOINCONNECTORS", "domainJoinConnectors ", "*", "domainJoinConnectors()"]
+    "text", ["domainJoinConnectors", "DOMAINJOINCONNECTORS", "domainJoinConnectors ", "domainJoinConnectors()"]
 )
 def test_an_expansion_names_a_navigation_property(text: str) -> None:
     assert expanded(text) == Query()
+
+
+@pytest.mark.parametrize("text", ["*", "domainJoinConnectors,auditEvents", "DomainJoinConnectors(), auditevents"])
+def test_an_expansion_of_everything_names_every_navigation_property(text: str) -> None:
+    found = read(f"$expand={quote(text)}", Kind.SINGLETON).expand
+    assert [each.navigation.name for each in found] == ["domainJoinConnectors", "auditEvents"]
+    assert all(each.query == Query() for each in found)
 
 
 @pytest.mark.parametrize(

@@ -82,16 +82,18 @@ class TestEntity:
         ]  # fmt: skip
 
     def test_of_a_singleton_has_the_singletons_context(self) -> None:
-        assert members(entity(place("/deviceManagement"), (ID,))) == [
+        assert members(entity(place("/deviceManagement"), (ID, "active"))) == [
             ("@odata.context", f"{ROOT}/$metadata#deviceManagement"),
             ("@odata.type", "#microsoft.graph.deviceManagement"),
             ("id", ID),
+            ("subscriptionState", "active"),
         ]
 
     def test_of_a_singleton_with_full_metadata_is_at_its_own_url(self) -> None:
-        shown = dict(members(entity(place("/deviceManagement"), (ID,), detail=Detail.FULL)))
+        shown = dict(members(entity(place("/deviceManagement"), (ID, "active"), detail=Detail.FULL)))
         assert shown["@odata.id"] == f"{ROOT}/deviceManagement"
         assert shown["@odata.editLink"] == "deviceManagement"
+        assert shown["subscriptionState@odata.type"] == "#microsoft.graph.deviceManagementSubscriptionState"
 
     @given(st.lists(st.text(st.characters(codec="utf-8")), min_size=5, max_size=5), st.sampled_from(Detail))
     def test_of_any_text_can_be_read_again(self, row: list[str], detail: Detail) -> None:

@@ -18,6 +18,10 @@ from adjoin.store.tenants import Tenant
 
 PROBE: Final = Application(guid(10), guid(11), "probe", ("A.Read.All", "B.ReadWrite.All"), b"\x00" * 32, CREATED)
 
+NOW: Final = 1_800_000_000
+# Which licences let requests in.
+LICENSED: Final = {tenants.ACTIVE: True, tenants.WARNING: True, tenants.SUSPENDED: False, tenants.NO_LICENCE: False}
+
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
@@ -58,14 +62,30 @@ class TestTenants:
     def test_have_a_licence_that_can_be_taken_and_given(self, path: Path) -> None:
         async def act(database: Database) -> None:
             first, second = await new_tenant(database, 1), await new_tenant(database, 2)
-            for licence, licensed in ((tenants.NO_LICENCE, False), (tenants.ACTIVE, True)):
+            for licence, licensed in LICENSED.items():
                 await database.write(
                     lambda session, licence=licence: tenants.set_licence(session, first.number, licence)  # type: ignore[misc]
                 )
                 found = await tenants.find(database.reader, first.id)
                 assert found == replace(first, licence=licence)
-                assert found.licensed is licensed
+                assert [found.licensed(now) for now in (0, NOW, 1e12)] == [licensed] * 3
                 assert await tenants.find(database.reader, second.id) == second
+
+        on(path, act)
+
+    @pytest.mark.parametrize("licence", tenants.LICENCES)
+    def test_have_a_licence_that_ends(self, path: Path, licence: str) -> None:
+        async def act(database: Database) -> None:
+            first, second = await new_tenant(database, 1), await new_tenant(database, 2)
+            await database.write(lambda session: tenants.set_licence(session, first.number, licence, NOW))
+            found = await tenants.find(database.reader, first.id)
+            assert found == replace(first, licence=licence, licence_ends=NOW)
+            assert [found.licensed(now) for now in (NOW - 0.5, NOW, NOW + 1)] == [LICENSED[licence], False, False]
+            assert [found.licence_at(now) for now in (NOW - 0.5, NOW)] == [licence, tenants.NO_LICENCE]
+            assert await tenants.find(database.reader, second.id) == second
+            # An end is not kept by a licence that is set without one.
+            await database.write(lambda session: tenants.set_licence(session, first.number, licence))
+            assert await tenants.find(database.reader, first.id) == replace(first, licence=licence)
 
         on(path, act)
 

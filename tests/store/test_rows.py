@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import combinations
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -37,7 +37,8 @@ FIRST_VERSION: Final = 1_000
 
 def wire(values: Mapping[str, Value]) -> Row:
     """The row of these values as it goes on the wire."""
-    return tuple(str(value) if isinstance(value, Instant) else value for value in (values[name] for name in NAMES))
+    found = (values[name] for name in NAMES)
+    return tuple(str(value) if isinstance(value, Instant) else cast("str | int | None", value) for value in found)
 
 
 def kept(values: Mapping[str, Value], version: int = FIRST_VERSION) -> Stored:

@@ -18,7 +18,7 @@ from tests.server import HOST, LIST, NOWHERE, PUBLISHED, Answer, Server, config_
 
 from adjoin import __version__
 from adjoin.cli import logs
-from adjoin.service import entities, sign_in
+from adjoin.service import entities, sign_in_scopes
 from adjoin.store import tenants
 from adjoin.store.database import Unavailable
 from adjoin.web import app, failures
@@ -266,7 +266,7 @@ def test_no_secret_is_logged(
     if faulty:
         monkeypatch.setattr(entities, "get", break_down)
         monkeypatch.setattr(entities, "alter", break_down)
-        monkeypatch.setattr(sign_in, "check_scope", break_down)
+        monkeypatch.setattr(sign_in_scopes, "check_application_scope", break_down)
     secrets = every_kind_of_request(server)
     assert ("Broken" in written.getvalue()) == faulty
     assert LIST in written.getvalue()

@@ -784,7 +784,7 @@ def test_ids_of_a_request_are_new(shared: Server) -> None:
 
 # No request meets these: they stop a command, or the start of the service.
 COMMANDS: Final = ("adjoin.cli.", "adjoin.config")
-# Answered in Entra's form and not in Graph's, by `web/login.py`.
+# Answered in Entra's form and not in Graph's, by `web/login`.
 ENTRA: Final = (SignInRefusal,)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import pytest
-from tests.server import GUID, LIST, NOWHERE, ORIGIN, PUBLISHED, READ, TYPE, Answer, Server
+from tests.server import GUID, LIST, NOWHERE, ORIGIN, PUBLISHED, READ, TYPE, WRITE, Answer, Server
 
 CONTEXT: Final = f"{ORIGIN}/beta/$metadata#deviceManagement/domainJoinConnectors"
 MINIMAL: Final = {"Prefer": "return=minimal"}
@@ -209,6 +209,16 @@ def test_property_and_its_value(shared: Server, name: str) -> None:
     assert raw.headers["content-type"].startswith("text/plain")
 
 
+def test_property_that_is_no_single_value_has_no_raw_form(shared: Server) -> None:
+    shared.create()
+    token = shared.token("DeviceManagementApps.Read.All")
+    (event,) = shared.call("GET", "/beta/deviceManagement/auditEvents?$top=1", token=token).json["value"]
+    for name in ("actor", "resources"):
+        target = f"/beta/deviceManagement/auditEvents/{event['id']}/{name}"
+        assert shared.call("GET", target, token=token).json["value"] == event[name]
+        assert shared.call("GET", f"{target}/$value", token=token).status == 400
+
+
 @pytest.mark.parametrize("below", ["/displayName", "/displayName/$value"])
 def test_property_that_is_null_is_no_content(shared: Server, below: str) -> None:
     answer = shared.call("GET", at(shared.create(displayName=None)["id"], below))
@@ -221,6 +231,7 @@ def test_device_management_goes_by_its_tenant(shared: Server) -> None:
         ("@odata.context", f"{ORIGIN}/beta/$metadata#deviceManagement"),
         ("@odata.type", "#microsoft.graph.deviceManagement"),
         ("id", shared.tenant().id),
+        ("subscriptionState", "active"),
     ]
     assert shared.call("GET", "/v1.0/deviceManagement").json["id"] == shared.tenant().id
 
@@ -231,6 +242,22 @@ def test_device_management_expanded(server: Server) -> None:
     assert server.call("GET", "/beta/deviceManagement?$expand=domainJoinConnectors").json["domainJoinConnectors"] == [
         made
     ]
+
+
+@pytest.mark.parametrize("expand", ["auditEvents", "AUDITEVENTS($top=1)", "*", "domainJoinConnectors,auditEvents"])
+def test_what_is_expanded_needs_the_permission_that_it_needs_by_itself(shared: Server, expand: str) -> None:
+    shared.create()
+    target = f"/beta/deviceManagement?$expand={expand}"
+    for held in (READ, WRITE):
+        refused = shared.call("GET", target, token=shared.token(held))
+        assert (refused.status, "auditEvents" in refused.json) == (403, False)
+    for held in ("DeviceManagementApps.Read.All", "DeviceManagementApps.ReadWrite.All"):
+        assert shared.call("GET", target, token=shared.token(held)).status == 403
+        allowed = shared.call("GET", target, token=shared.token(READ, held))
+        assert allowed.status == 200
+        assert allowed.json["auditEvents"]
+    token = shared.token(READ)
+    assert shared.call("GET", "/beta/deviceManagement?$expand=domainJoinConnectors", token=token).status == 200
 
 
 @pytest.mark.parametrize(

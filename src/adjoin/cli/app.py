@@ -1,19 +1,24 @@
-"""`adjoin app`: applications that get tokens from the built-in token service by their secret."""
+"""`adjoin app`: applications that get tokens from the built-in token service, for themselves or for people."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from adjoin.cli.options import Database, DataDir, Json, Settings, TenantName, checked_name, load, run, tenant_meant
 from adjoin.cli.output import print_json, print_line, print_table
-from adjoin.identity import issuer
+from adjoin.cli.words import check_permissions
+from adjoin.identity import client_keys, issuer
+from adjoin.identity.client_keys import BadClientKey, ClientKey
 from adjoin.odata.errors import Refusal
+from adjoin.service import sign_in_redirects
 from adjoin.service.installation import Installation
 from adjoin.service.world import World
-from adjoin.store import applications
-from adjoin.store.applications import Application
+from adjoin.store import applications, grants
+from adjoin.store.applications import Application, Key
+from adjoin.store.database import Session
 
 group = typer.Typer(help="Applications: client ids with a secret and permissions.", no_args_is_help=True)
 
@@ -26,8 +31,8 @@ class NoSuchApp(Refusal):
     """The tenant has no such application."""
 
 
-class BadPermission(Refusal):
-    """A permission that no token can carry."""
+class BadApp(Refusal):
+    """What was given for a new application contradicts itself, or cannot be used."""
 
 
 @group.command("add")
@@ -36,33 +41,49 @@ def add(
     permission: Annotated[
         list[str], typer.Option("--permission", "-p", metavar="PERMISSION", help="What it may do. May be repeated.")
     ],
+    redirect_uri: Annotated[
+        list[str] | None,
+        typer.Option("--redirect-uri", metavar="URI", help="Where people return to from signing in. May be repeated."),
+    ] = None,
+    public: Annotated[
+        bool, typer.Option("--public", help="It runs on people's own machines, so it gets no secret.")
+    ] = False,
+    certificate: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--certificate", metavar="PEM", help="A certificate or public key in place of a secret. May be repeated."
+        ),
+    ] = None,
     tenant: TenantName = None,
     json: Json = False,
     data_dir: DataDir = None,
     database: Database = None,
     config: Settings = None,
 ) -> None:
-    """Register an application and print its secret, which is shown this once and stored nowhere."""
+    """Register an application and print its secret, if it has one: it is shown this once and stored nowhere."""
     checked_name(name)
-    for each in permission:
-        if not each or each.split() != [each]:
-            raise BadPermission(f"'{each}' is no permission: a permission is one word.")
+    permissions, uris = check_permissions(permission), _redirect_uris(redirect_uri or [])
+    keys = [_key(each) for each in certificate or []]
+    if public and keys:
+        raise BadApp("An application is --public or has a --certificate, not both.")
 
     async def act(installation: Installation, world: World) -> dict[str, object]:
         meant = await tenant_meant(installation, tenant)
-        secret = issuer.new_secret(world.random(32))
+        secret = None if public or keys else issuer.new_secret(world.random(32))
         new = Application(
             id=world.new_request_id(),
             object_id=world.new_request_id(),
             name=name,
-            permissions=tuple(permission),
-            secret_digest=issuer.digest(secret),
+            permissions=permissions,
+            secret_digest=None if secret is None else issuer.digest(secret),
             created=world.timestamp(),
+            redirect_uris=uris,
+            public=public,
         )
-        added = await installation.database.write(lambda session: applications.add(session, meant.number, new))
-        if added is None:
+        if not await installation.database.write(lambda session: _add(session, meant.number, new, keys)):
             raise AppTaken(f"The tenant '{meant.name}' has an application '{name}' already.")
-        return {"tenant_id": meant.id, "client_id": added.id, "client_secret": secret}
+        made: dict[str, object] = {"tenant_id": meant.id, "client_id": new.id}
+        return made if secret is None else made | {"client_secret": secret}
 
     made = run(load(config, data_dir=data_dir, database=database), act)
     if json:
@@ -70,6 +91,32 @@ def add(
         return
     for member, value in made.items():
         print_line(f"{member:<14} {value}")
+
+
+async def _add(session: Session, tenant: int, new: Application, keys: list[ClientKey]) -> bool:
+    if await applications.add(session, tenant, new) is None:
+        return False
+    for key in keys:
+        for each in key.names:
+            await applications.add_key(session, tenant, new.id, Key(each, key.public_key, key.expires, new.created))
+    return True
+
+
+def _redirect_uris(given: list[str]) -> tuple[str, ...]:
+    for each in given:
+        fault = sign_in_redirects.fault(each)
+        if fault is not None:
+            raise BadApp(f"The redirect URI '{each}' cannot be used: {fault}.")
+    return tuple(dict.fromkeys(given))
+
+
+def _key(file: Path) -> ClientKey:
+    try:
+        return client_keys.read(file.read_bytes())
+    except OSError as error:
+        raise BadApp(f"The file {file} cannot be read: {error.strerror}.") from None
+    except BadClientKey as error:
+        raise BadApp(f"The file {file} cannot be used. {error}") from None
 
 
 @group.command("list")
@@ -88,13 +135,20 @@ def list_(
 
     found = run(load(config, data_dir=data_dir, database=database), act)
     values: list[dict[str, object]] = [
-        {"client_id": each.id, "name": each.name, "permissions": each.permissions, "created": each.created}
+        {
+            "client_id": each.id,
+            "name": each.name,
+            "permissions": each.permissions,
+            "public": each.public,
+            "redirect_uris": each.redirect_uris,
+            "created": each.created,
+        }
         for each in found
     ]
     if json:
         print_json(values)
     else:
-        print_table(("client_id", "name", "permissions", "created"), values)
+        print_table(("client_id", "name", "permissions", "public", "redirect_uris", "created"), values)
 
 
 @group.command("remove")
@@ -105,11 +159,18 @@ def remove(
     database: Database = None,
     config: Settings = None,
 ) -> None:
-    """Remove an application: it gets no token any more. Tokens that it has stay good until they end."""
+    """Remove an application. Tokens that it has, and that it holds for people, end at once."""
 
-    async def act(installation: Installation, _: World) -> Application | None:
+    async def act(installation: Installation, _: World) -> bool:
         meant = await tenant_meant(installation, tenant)
-        return await installation.database.write(lambda session: applications.remove(session, meant.number, app))
 
-    if run(load(config, data_dir=data_dir, database=database), act) is None:
+        async def removed(session: Session) -> bool:
+            found = await applications.remove(session, meant.number, app)
+            if found is not None:
+                await grants.drop_of_client(session, meant.number, found.id)
+            return found is not None
+
+        return await installation.database.write(removed)
+
+    if not run(load(config, data_dir=data_dir, database=database), act):
         raise NoSuchApp(f"There is no application '{app}'; `adjoin app list` shows those there are.")

@@ -70,11 +70,11 @@ def _private(path: Path, what: str) -> Finding:
     return Finding(what, True, f"{path} is private (mode {mode:04o})")
 
 
-async def _inside(installation: Installation, _: World) -> list[Finding]:
+async def _inside(installation: Installation, world: World) -> list[Finding]:
     reader = installation.database.reader
     ((verdict,), *_more) = await reader.fetch("PRAGMA quick_check(1)")
     every = await tenants.every(reader)
-    licensed = sum(each.licensed for each in every)
+    licensed = sum(each.licensed(world.now()) for each in every)
     keys = len(installation.ring.verification)
     return [
         Finding("database", verdict == "ok", "sound and up to date" if verdict == "ok" else str(verdict)),

@@ -23,9 +23,9 @@ def configure(level: str, form: Literal["auto", "text", "json"]) -> None:
     stamped = structlog.processors.TimeStamper(fmt="iso", utc=True)
     processors: list[Any] = [structlog.processors.add_log_level, stamped]
     if for_people:
-        # The plain formatter: the others print local variables, and with them tokens and secrets.
-        plain = structlog.dev.plain_traceback
-        processors.append(structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain))
+        # A plain trace: structlog's own, by rich, prints the local variables, and tokens and secrets are among them.
+        trace = structlog.dev.plain_traceback
+        processors.append(structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=trace))
     else:
         processors += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_json)]
     structlog.configure(

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from adjoin.cli import app, check, serve, tenant, token, version
+from adjoin.cli import app, check, key, serve, tenant, token, user, version
 from adjoin.odata.errors import Refusal
 
 cli = typer.Typer(
@@ -22,6 +22,8 @@ cli.command("serve")(serve.serve)
 cli.command("token")(token.token)
 cli.add_typer(app.group, name="app")
 cli.add_typer(tenant.group, name="tenant")
+cli.add_typer(user.group, name="user")
+cli.add_typer(key.group, name="key")
 cli.command("check")(check.check)
 cli.command("version")(version.version)
 

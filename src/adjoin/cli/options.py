@@ -13,6 +13,7 @@ import typer
 
 from adjoin import config
 from adjoin.config import Config
+from adjoin.identity.clouds import CloudName
 from adjoin.odata.errors import Refusal
 from adjoin.odata.values import BadValue, parse_guid
 from adjoin.service.installation import Installation, open_installation, tenant_named
@@ -34,6 +35,10 @@ Database = Annotated[
 Settings = Annotated[
     Path | None,
     typer.Option("--config", metavar="FILE", help="Settings file. [default: adjoin.toml, if it is there]"),
+]
+Cloud = Annotated[
+    CloudName | None,
+    typer.Option("--cloud", help="The national cloud to stand for. [default: global]", show_default=False),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 TenantName = Annotated[

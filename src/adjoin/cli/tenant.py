@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import UTC, datetime
 from enum import Enum
 from typing import Annotated
 
@@ -11,10 +12,11 @@ import typer
 from adjoin.cli.options import Database, DataDir, Json, Settings, checked_name, load, run, tenant_meant
 from adjoin.cli.output import print_json, print_line, print_table
 from adjoin.odata.errors import Refusal
+from adjoin.odata.values import Instant
 from adjoin.service.installation import Installation
 from adjoin.service.world import World
 from adjoin.store import tenants
-from adjoin.store.tenants import ACTIVE, NO_LICENCE, Tenant
+from adjoin.store.tenants import ACTIVE, NO_LICENCE, SUSPENDED, WARNING, Tenant
 
 group = typer.Typer(help="Tenants and their licences.", no_args_is_help=True)
 
@@ -25,6 +27,8 @@ class Licence(Enum):
     """What a tenant's licence can be set to."""
 
     ACTIVE = ACTIVE
+    WARNING = WARNING
+    SUSPENDED = SUSPENDED
     NONE = NO_LICENCE
 
 
@@ -34,7 +38,14 @@ class TenantTaken(Refusal):
 
 def shown(tenant: Tenant) -> dict[str, object]:
     """A tenant as commands print it."""
-    return {"tenant_id": tenant.id, "name": tenant.name, "licence": tenant.licence, "created": tenant.created}
+    ends = None if tenant.licence_ends is None else str(Instant.from_unix(tenant.licence_ends))
+    return {
+        "tenant_id": tenant.id,
+        "name": tenant.name,
+        "licence": tenant.licence,
+        "licence_ends": ends,
+        "created": tenant.created,
+    }
 
 
 @group.command("add")
@@ -97,6 +108,12 @@ def remove(
 def license_(
     tenant: _Meant,
     licence: Annotated[Licence, typer.Argument(help="What it is from now on.")],
+    until: Annotated[
+        datetime | None,
+        typer.Option(
+            "--until", formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"], help="When it ends, in UTC. [default: never]"
+        ),
+    ] = None,
     data_dir: DataDir = None,
     database: Database = None,
     config: Settings = None,
@@ -105,11 +122,16 @@ def license_(
 
     async def act(installation: Installation, _: World) -> Tenant:
         meant = await tenant_meant(installation, tenant)
-        await installation.database.write(lambda session: tenants.set_licence(session, meant.number, licence.value))
+        await installation.database.write(
+            lambda session: tenants.set_licence(session, meant.number, licence.value, ends)
+        )
         return meant
 
+    ends = int(until.replace(tzinfo=UTC).timestamp()) if until else None
+
     changed = run(load(config, data_dir=data_dir, database=database), act)
-    print_line(f"{changed.name}: licence {licence.value}")
+    until_text = f" until {Instant.from_unix(ends)}" if ends is not None else ""
+    print_line(f"{changed.name}: licence {licence.value}{until_text}")
 
 
 def _print(found: list[Tenant], json: bool, one: bool = False) -> None:
@@ -117,4 +139,4 @@ def _print(found: list[Tenant], json: bool, one: bool = False) -> None:
     if json:
         print_json(values[0] if one else values)
     else:
-        print_table(("tenant_id", "name", "licence", "created"), values)
+        print_table(("tenant_id", "name", "licence", "licence_ends", "created"), values)

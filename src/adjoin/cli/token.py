@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 import typer
 
-from adjoin.cli.options import Database, DataDir, Settings, TenantName, load, run, tenant_meant
+from adjoin.cli.options import Cloud, Database, DataDir, Settings, TenantName, load, run, tenant_meant
 from adjoin.cli.output import print_line
 from adjoin.identity import issuer
 from adjoin.identity.caller import Kind
@@ -16,8 +16,6 @@ from adjoin.service.installation import Installation
 from adjoin.service.world import World
 
 _DEFAULT: Final = "DeviceManagementConfiguration.ReadWrite.All"
-# One name for the caller of all such tokens, so that logs tell them from an application's.
-_CLIENT: Final = str(uuid.uuid5(uuid.NAMESPACE_URL, "urn:adjoin:cli"))
 
 
 def token(
@@ -36,11 +34,13 @@ def token(
     expires_in: Annotated[
         int, typer.Option("--expires-in", metavar="SECONDS", min=-(10**9), max=10**9, help="Negative: expired already.")
     ] = 3_600,
+    cloud: Cloud = None,
     data_dir: DataDir = None,
     database: Database = None,
     config: Settings = None,
 ) -> None:
     """Print a bearer token, and nothing else. Works while the server runs, and before its first start."""
+    loaded = load(config, data_dir=data_dir, database=database, cloud=cloud)
     permissions = frozenset() if no_permission else frozenset(permission or [_DEFAULT])
 
     async def act(installation: Installation, world: World) -> str:
@@ -48,7 +48,7 @@ def token(
         grant = Grant(
             tenant_id=meant.id,
             subject=str(uuid.uuid5(uuid.UUID(meant.id), "person" if delegated or personal else "program")),
-            client_id=_CLIENT,
+            client_id=issuer.CLI_CLIENT,
             permissions=permissions,
             kind=Kind.DELEGATED if delegated or personal else Kind.APPLICATION,
             audience=audience,
@@ -56,7 +56,8 @@ def token(
             expires_in=expires_in,
             personal=personal,
             app_display_name="adjoin token",
+            cloud=loaded.national_cloud,
         )
         return issuer.mint(installation.ring.signing, grant, int(world.now()), world.new_request_id())
 
-    print_line(run(load(config, data_dir=data_dir, database=database), act))
+    print_line(run(loaded, act))

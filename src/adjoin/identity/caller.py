@@ -30,6 +30,10 @@ class Caller:
     """A personal Microsoft account, which the resource doesn't serve (graph-contract 3.2)."""
     not_before: int
     expires: int
+    issued: int | None
+    """None: the token doesn't say when it was issued."""
+    issuer: str | None
+    """The name of the external issuer, as the settings give it; None: the built-in one."""
     token_id: str | None
     """The `uti` claim, which ties a log line to a sign-in. It is not a secret."""
     can_take_challenge: bool

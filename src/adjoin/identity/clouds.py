@@ -20,6 +20,13 @@ GRAPH_APP_ID: Final = "00000003-0000-0000-c000-000000000000"
 PERSONAL_TENANT: Final = "9188040d-6c67-4c5b-b112-36a304b66dad"
 """The tenant that stands in every token of a personal Microsoft account (graph-contract 4.3)."""
 
+GRAPH_HOST_CLAIM: Final = "msgraph_host"
+"""Names the cloud's Graph in our tokens of all clouds but Global, as a member of Entra's discovery documents does.
+
+The two clouds of US Government share their issuers, some share the v1 one, and all share Graph's application id: by
+`iss` and `aud` alone a token of one could pass in another.
+"""
+
 # Spelled as Entra spells it in its own discovery documents and in the `issuer` of its keys.
 TENANT: Final = "{tenantid}"
 
@@ -41,6 +48,11 @@ class Cloud:
     def audiences(self) -> tuple[str, ...]:
         """What `aud` may be in a token for this cloud's Graph (graph-contract 4.1); the first is the usual one."""
         return (self.graph_root, f"{self.graph_root}/", GRAPH_APP_ID)
+
+    @property
+    def graph_host(self) -> str:
+        """Which of the clouds a token is for, where issuer and audience leave it open: see GRAPH_HOST_CLAIM."""
+        return self.graph_root.removeprefix("https://")
 
     @property
     def issuers(self) -> Mapping[str, tuple[str, ...]]:
@@ -96,6 +108,13 @@ CHINA: Final = Cloud(
 # Names are those of PowerShell's built-in environments, which are what people type.
 CLOUDS: Final[Mapping[str, Cloud]] = MappingProxyType(
     {cloud.name: cloud for cloud in (GLOBAL, US_GOVERNMENT_L4, US_GOVERNMENT_L5, CHINA)}
+)
+
+CloudName: TypeAlias = Literal["global", "usgov-l4", "usgov-l5", "china"]
+"""The clouds as settings name them, after the columns of the create call's page."""
+
+NAMED: Final[Mapping[CloudName, Cloud]] = MappingProxyType(
+    {"global": GLOBAL, "usgov-l4": US_GOVERNMENT_L4, "usgov-l5": US_GOVERNMENT_L5, "china": CHINA}
 )
 
 

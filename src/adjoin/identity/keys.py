@@ -1,7 +1,8 @@
 """The keys that tokens are signed and verified with, and the folder where the built-in issuer keeps its own.
 
-The folder holds one PEM file for each key, numbered in the order of creation: the newest signs, all verify. A key or
-folder that others could read, or a file that isn't a key, is refused by name: a service that signs with a key of
+The folder holds one PEM file for each key, numbered in the order of creation. The newest signs; the others verify until
+no token of theirs can be in date any more, counted from the time at which the next key was made. A key or folder that
+others could read, or a file that isn't a key, is refused by name: a service that signs with a key of
 unknown history is worse than one that doesn't start.
 """
 
@@ -28,6 +29,10 @@ from adjoin.odata.errors import Refusal
 ALGORITHMS: Final = ("RS256", "ES256")
 """The signature algorithms that can be trusted at all; both are asymmetric (RFC 8725, 3.1 and 3.2)."""
 
+KEPT: Final = 28 * 3600 + 300
+"""How long a key verifies after the next one took over, in seconds: what the longest-lived tokens last (28 hours, those
+for continuous access evaluation: graph-contract 4.5), and a little for servers to notice."""
+
 _RSA_BITS: Final = 2048
 _FILE_BYTES: Final = 64 * 1024
 _FILE_NAME: Final = re.compile(r"key-(\d{6})\.pem", re.ASCII)
@@ -50,6 +55,10 @@ class KeyFileUnsafe(KeyRefusal):
 
 class KeyFileBroken(KeyRefusal):
     """A file in the key folder that is torn, can't be read, or is no RSA key of at least 2048 bits."""
+
+
+class KeyInUse(KeyRefusal):
+    """A key that can't be retired: it signs, or tokens of its may still be in date."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +104,23 @@ class KeyRing:
 
     signing: SigningKey
     verification: Mapping[str, VerificationKey]
+    """Newest first."""
+    made: Mapping[str, float] = field(default_factory=dict)
+    """When each key was made, in Unix seconds."""
+
+    def ends(self) -> dict[str, float]:
+        """When each key but the newest is no longer needed, in Unix seconds."""
+        kids = list(self.verification)
+        pairs = zip(kids[1:], kids, strict=False)
+        return {old: self.made[newer] + KEPT for old, newer in pairs if newer in self.made}
+
+    def at(self, now: float) -> KeyRing:
+        """The ring without the keys that are no longer needed."""
+        ended = {kid for kid, end in self.ends().items() if now >= end}
+        if not ended:
+            return self
+        kept = {kid: key for kid, key in self.verification.items() if kid not in ended}
+        return KeyRing(self.signing, MappingProxyType(kept), self.made)
 
     def jwks(self, issuer: str | None = None) -> dict[str, list[dict[str, Any]]]:
         """The key set as Entra prints it, newest first; `issuer` is the template to name in each key, if any."""
@@ -102,23 +128,45 @@ class KeyRing:
         return {"keys": [_public_jwk(key, extra) for key in self.verification.values()]}
 
 
-def open_ring(folder: Path) -> KeyRing:
+def open_ring(folder: Path, now: float | None = None) -> KeyRing:
     """The keys in a folder. Both the folder and a first key are made when there are none.
 
-    Processes that start at once end up with the same key.
+    `now` dates a key that is made; None: the system's clock does. Processes that start at once end up with one key.
     """
     with _opened(folder) as handle:
         if not _key_names(handle, folder):
-            _create(handle, folder, 1)
+            _create(handle, folder, 1, now)
         return _load(handle, folder)
 
 
-def add_key(folder: Path) -> KeyRing:
+def add_key(folder: Path, now: float | None = None) -> KeyRing:
     """Rotate: add a key, which signs from now on; the older ones still verify."""
     with _opened(folder) as handle:
         names = _key_names(handle, folder)
-        _create(handle, folder, int(names[-1][4:10]) + 1 if names else 1)
+        _create(handle, folder, int(names[-1][4:10]) + 1 if names else 1, now)
         return _load(handle, folder)
+
+
+def remove_key(folder: Path, kid: str, now: float, at_once: bool = False) -> bool:
+    """Take a key out of use for good; False: there is none. Raises KeyInUse.
+
+    With `at_once`, tokens that it signed and that are still in date are refused from now on.
+    """
+    with _opened(folder) as handle:
+        ring = _load(handle, folder)
+        if kid not in ring.verification:
+            return False
+        if kid == ring.signing.kid:
+            raise KeyInUse(folder, f"the key {kid} signs; `adjoin key rotate` puts another in its place")
+        if not at_once and now < ring.ends().get(kid, now):
+            raise KeyInUse(folder, f"tokens signed with {kid} may still be in date; --now refuses them from now on")
+        name = next(name for name in _key_names(handle, folder) if _read(handle, folder / name)[0] == kid)
+        try:
+            os.unlink(name, dir_fd=handle)
+            os.fsync(handle)
+        except OSError as error:
+            raise KeyFileBroken(folder / name, f"it cannot be removed ({error.strerror})") from error
+        return True
 
 
 @contextmanager
@@ -156,7 +204,7 @@ def _key_names(handle: int, folder: Path) -> list[str]:
     return names
 
 
-def _create(handle: int, folder: Path, number: int) -> None:
+def _create(handle: int, folder: Path, number: int, now: float | None) -> None:
     """Make key `number`, unless another process made it meanwhile.
 
     The file gets its name only when it is whole and on disk, by a link, which fails when the name is taken. Its first
@@ -165,7 +213,7 @@ def _create(handle: int, folder: Path, number: int) -> None:
     key = generate_private_key(public_exponent=65537, key_size=_RSA_BITS)
     draft = f".{RSAKey.import_key(key.public_key()).thumbprint()}"
     try:
-        _write(handle, draft, _pem(key))
+        _write(handle, draft, _pem(key), now)
         try:
             with suppress(FileExistsError):
                 os.link(draft, f"key-{number:06}.pem", src_dir_fd=handle, dst_dir_fd=handle, follow_symlinks=False)
@@ -176,7 +224,7 @@ def _create(handle: int, folder: Path, number: int) -> None:
         raise KeyFileBroken(folder, f"a key cannot be written ({error.strerror})") from error
 
 
-def _write(handle: int, name: str, data: bytes) -> None:
+def _write(handle: int, name: str, data: bytes, now: float | None) -> None:
     descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=handle)
     with os.fdopen(descriptor, "wb") as file:
         if os.geteuid() == 0:
@@ -185,6 +233,8 @@ def _write(handle: int, name: str, data: bytes) -> None:
             os.fchown(descriptor, owner.st_uid, owner.st_gid)
         file.write(data)
         file.flush()
+        if now is not None:
+            os.utime(descriptor, (now, now))
         os.fsync(descriptor)
 
 
@@ -198,13 +248,14 @@ def _load(handle: int, folder: Path) -> KeyRing:
     keys = [_read(handle, folder / name) for name in reversed(_key_names(handle, folder))]
     if not keys:
         raise KeyFileBroken(folder, "the key that was just made is gone")
-    public = {kid: VerificationKey(kid, "RS256", RSAKey.import_key(key.public_key())) for kid, key in keys}
-    kid, newest = keys[0]
-    return KeyRing(SigningKey(kid, RSAKey.import_key(newest)), MappingProxyType(public))
+    public = {kid: VerificationKey(kid, "RS256", RSAKey.import_key(key.public_key())) for kid, key, _ in keys}
+    made = {kid: when for kid, _, when in keys}
+    kid, newest, _ = keys[0]
+    return KeyRing(SigningKey(kid, RSAKey.import_key(newest)), MappingProxyType(public), MappingProxyType(made))
 
 
-def _read(handle: int, path: Path) -> tuple[str, RSAPrivateKey]:
-    """One key file: its kid (the RFC 7638 thumbprint) and its key."""
+def _read(handle: int, path: Path) -> tuple[str, RSAPrivateKey, float]:
+    """One key file: its kid (the RFC 7638 thumbprint), its key, and when it was made."""
     try:
         # O_NONBLOCK: a pipe by this name must not hold the start up.
         descriptor = os.open(path.name, _READ | os.O_NONBLOCK, dir_fd=handle)
@@ -219,7 +270,7 @@ def _read(handle: int, path: Path) -> tuple[str, RSAPrivateKey]:
     key = _parse(data)
     if key is None:
         raise KeyFileBroken(path, f"it is torn, or no unencrypted RSA key in PEM form of at least {_RSA_BITS} bits")
-    return RSAKey.import_key(key.public_key()).thumbprint(), key
+    return RSAKey.import_key(key.public_key()).thumbprint(), key, status.st_mtime
 
 
 def _parse(data: bytes) -> RSAPrivateKey | None:

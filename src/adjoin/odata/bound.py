@@ -48,7 +48,8 @@ class Field:
 
     @property
     def sort(self) -> Sort:
-        return Sort.ENUM if isinstance(self.declared.type, EnumType) else _SORTS[self.declared.type]
+        kind = self.declared.type
+        return _SORTS[kind] if isinstance(kind, Primitive) else Sort.ENUM
 
     @property
     def nullable(self) -> bool:

@@ -113,12 +113,14 @@ def of_singleton(singleton: Singleton) -> Annotations:
 def _restriction(navigation: Navigation) -> Record:
     """What may be done with a contained collection; containment has no entity set that could carry it."""
     properties = navigation.target.properties
+    # What cannot be compared is neither filtered nor sorted by.
+    apart = [PropertyPath(each.name) for each in properties if not each.scalar]
     return {
         "NavigationProperty": NavigationPath(navigation.name),
         "FilterFunctions": [*OPERATORS, *FUNCTIONS],
-        "FilterRestrictions": {"Filterable": True},
+        "FilterRestrictions": {"Filterable": True, **({"NonFilterableProperties": apart} if apart else {})},
         "SearchRestrictions": {"Searchable": any(each.searchable for each in properties)},
-        "SortRestrictions": {"Sortable": True},
+        "SortRestrictions": {"Sortable": True, **({"NonSortableProperties": apart} if apart else {})},
         "TopSupported": True,
         "SkipSupported": True,
         "SelectSupport": {"Supported": True},

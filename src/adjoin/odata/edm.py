@@ -51,6 +51,20 @@ class EnumType:
 
 
 @dataclass(frozen=True, eq=False)
+class ComplexType:
+    """A structured value without a key, held by an entity."""
+
+    name: str
+    namespace: str
+    properties: tuple[Property, ...]
+    description: str = ""
+
+    @property
+    def qualified(self) -> str:
+        return f"{self.namespace}.{self.name}"
+
+
+@dataclass(frozen=True, eq=False)
 class Property:
     """A structural property.
 
@@ -60,17 +74,24 @@ class Property:
     """
 
     name: str
-    type: Primitive | EnumType
+    type: Primitive | EnumType | ComplexType
     nullable: bool = True
     description: str = ""
     guid: bool = False
     generated: bool = False
     max_length: int | None = None
     searchable: bool = False
+    collection: bool = False
 
     @property
     def type_name(self) -> str:
-        return self.type.qualified if isinstance(self.type, EnumType) else self.type.value
+        name = self.type.value if isinstance(self.type, Primitive) else self.type.qualified
+        return f"Collection({name})" if self.collection else name
+
+    @property
+    def scalar(self) -> bool:
+        """Whether it is one primitive value, which can be compared."""
+        return not self.collection and not isinstance(self.type, ComplexType)
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +111,10 @@ class Navigation:
 
 @dataclass(frozen=True, eq=False)
 class EntityType:
-    """An entity type. Its properties are its base's, then its own; the key is one property."""
+    """An entity type. Its properties are its base's, then its own; the key is one property.
+
+    Entities of an `append_only` type are only ever added, in the order of their keys.
+    """
 
     name: str
     namespace: str
@@ -100,6 +124,7 @@ class EntityType:
     own_key: str | None = None
     abstract: bool = False
     description: str = ""
+    append_only: bool = False
 
     @property
     def qualified(self) -> str:
@@ -160,14 +185,15 @@ class Model:
     enums: tuple[EnumType, ...]
     entities: tuple[EntityType, ...]
     singletons: tuple[Singleton, ...]
-    _by_name: Mapping[str, EnumType | EntityType] = field(init=False, compare=False, repr=False)
+    complexes: tuple[ComplexType, ...] = ()
+    _by_name: Mapping[str, EnumType | ComplexType | EntityType] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        types: tuple[EnumType | EntityType, ...] = (*self.enums, *self.entities)
+        types: tuple[EnumType | ComplexType | EntityType, ...] = (*self.enums, *self.complexes, *self.entities)
         names = {each.qualified.lower(): each for each in types}
         object.__setattr__(self, "_by_name", names)
 
-    def find_type(self, qualified: str) -> EnumType | EntityType | None:
+    def find_type(self, qualified: str) -> EnumType | ComplexType | EntityType | None:
         """A type by its qualified name, with the namespace or its alias."""
         folded = qualified.lower()
         alias = self.alias.lower() + "."

@@ -7,10 +7,11 @@ patterns and lengths stand in them. What no schema can say (that ids in a batch 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from adjoin.odata import batch
-from adjoin.odata.edm import EntityType, EnumType, Model, Primitive, Property
+from adjoin.odata.edm import ComplexType, EntityType, EnumType, Model, Primitive, Property
 
 Json = dict[str, Any]
 
@@ -41,6 +42,7 @@ def schemas(model: Model) -> Json:
         }
         for each in model.enums
     }
+    found |= {each.qualified: _complex(each) for each in model.complexes}
     found |= {each.qualified: _entity(each) for each in model.entities}
     for navigation in (navigation for root in model.singletons for navigation in root.type.navigations):
         target = navigation.target
@@ -53,7 +55,9 @@ def schemas(model: Model) -> Json:
 
 def value(declared: Property) -> Json:
     """The value of a property."""
-    if isinstance(declared.type, EnumType):
+    if declared.collection:
+        return {"type": "array", "items": value(replace(declared, collection=False, nullable=False))}
+    if not isinstance(declared.type, Primitive):
         schema = ref("schemas", declared.type.qualified)
         return {"anyOf": [schema, {"type": "null"}]} if declared.nullable else schema
     schema = dict(_GUID if declared.guid else _PRIMITIVES[declared.type])
@@ -73,6 +77,11 @@ def _object(properties: Json, *required: str) -> Json:
 
 # The types are closed; members with an `@` are annotations, passed over save the one that names the type.
 _CLOSED: Final[Json] = {"patternProperties": {"@": {}}, "additionalProperties": False}
+
+
+def _complex(held: ComplexType) -> Json:
+    members = {each.name: value(each) | described(each.description) for each in held.properties}
+    return {"title": held.name, **described(held.description), **_object(members)}
 
 
 def _entity(entity: EntityType) -> Json:
@@ -142,13 +151,20 @@ _PRIMITIVES: Final[Mapping[Primitive, Json]] = {
 
 def _example(declared: Property) -> object:
     """A value like those of the published examples, which come from types and names too (graph-contract 1.4)."""
+    if declared.collection:
+        return [_example(replace(declared, collection=False))]
+    if isinstance(declared.type, ComplexType):
+        return {each.name: _example(each) for each in declared.type.properties}
     if isinstance(declared.type, EnumType):
         return list(declared.type.members)[:2][-1]
     if declared.guid or declared.type is Primitive.GUID:
         return "77296cf7-6cf7-7729-f76c-2977f76c2977"
     moment = "2016-12-31T23:58:36.6670033-08:00"
     words = "".join(f" {each}" if each.isupper() else each for each in declared.name)
-    texts = {Primitive.STRING: f"{words[:1].upper()}{words[1:]} value", Primitive.DATE_TIME_OFFSET: moment}
+    texts: dict[object, str] = {
+        Primitive.STRING: f"{words[:1].upper()}{words[1:]} value",
+        Primitive.DATE_TIME_OFFSET: moment,
+    }
     return texts.get(declared.type, declared.type is Primitive.BOOLEAN or 0)
 
 

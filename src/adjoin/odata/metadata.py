@@ -23,7 +23,7 @@ from adjoin.odata.capabilities import (
     PropertyPath,
     Value,
 )
-from adjoin.odata.edm import EntityType, EnumType, Model, Navigation, Primitive, Property, Singleton
+from adjoin.odata.edm import ComplexType, EntityType, EnumType, Model, Navigation, Primitive, Property, Singleton
 
 _EDMX: Final = "http://docs.oasis-open.org/odata/ns/edmx"
 _EDM: Final = "http://docs.oasis-open.org/odata/ns/edm"
@@ -41,6 +41,7 @@ def csdl_xml(model: Model) -> bytes:
     services = SubElement(edmx, "edmx:DataServices")
     schema = SubElement(services, "Schema", {"xmlns": _EDM, "Namespace": model.namespace, "Alias": model.alias})
     schema.extend(_xml_enum(each) for each in model.enums)
+    schema.extend(_xml_complex(model, each) for each in model.complexes)
     schema.extend(_xml_entity(model, each) for each in model.entities)
     container = SubElement(schema, "EntityContainer", Name=model.container)
     container.extend(_xml_singleton(each) for each in model.singletons)
@@ -57,6 +58,7 @@ def csdl_json(model: Model) -> bytes:
     container |= _json_annotations(capabilities.of_container(model))
     schema: dict[str, Any] = {"$Alias": model.alias}
     schema |= {each.name: _json_enum(each) for each in model.enums}
+    schema |= {each.name: _json_complex(model, each) for each in model.complexes}
     schema |= {each.name: _json_entity(model, each) for each in model.entities}
     schema[model.container] = {"$Kind": "EntityContainer", **container}
     document = {
@@ -81,7 +83,7 @@ def service_document(model: Model, root: str) -> bytes:
 # Type names are written as Graph writes them: with the alias in the schema, in full in the container.
 
 
-def _type_name(model: Model, named: EntityType | EnumType | Primitive) -> str:
+def _type_name(model: Model, named: EntityType | EnumType | ComplexType | Primitive) -> str:
     return named.value if isinstance(named, Primitive) else f"{model.alias}.{named.name}"
 
 
@@ -90,6 +92,12 @@ def _xml_enum(enum: EnumType) -> Element:
     for name, value in enum.members.items():
         SubElement(element, "Member", Name=name, Value=str(value))
     return _xml_annotated(element, capabilities.of_type(enum.description))
+
+
+def _xml_complex(model: Model, held: ComplexType) -> Element:
+    element = Element("ComplexType", Name=held.name)
+    element.extend(_xml_property(model, each) for each in held.properties)
+    return _xml_annotated(element, capabilities.of_type(held.description))
 
 
 def _xml_entity(model: Model, entity: EntityType) -> Element:
@@ -106,7 +114,8 @@ def _xml_entity(model: Model, entity: EntityType) -> Element:
 
 
 def _xml_property(model: Model, declared: Property) -> Element:
-    element = Element("Property", Name=declared.name, Type=_type_name(model, declared.type))
+    name = _type_name(model, declared.type)
+    element = Element("Property", Name=declared.name, Type=f"Collection({name})" if declared.collection else name)
     if not declared.nullable:
         element.set("Nullable", "false")
     return _xml_annotated(element, capabilities.of_property(declared))
@@ -176,6 +185,12 @@ def _json_enum(enum: EnumType) -> dict[str, Any]:
     return {"$Kind": "EnumType", **enum.members, **_json_annotations(capabilities.of_type(enum.description))}
 
 
+def _json_complex(model: Model, held: ComplexType) -> dict[str, Any]:
+    members: dict[str, Any] = {"$Kind": "ComplexType"}
+    members |= {each.name: _json_property(model, each) for each in held.properties}
+    return {**members, **_json_annotations(capabilities.of_type(held.description))}
+
+
 def _json_entity(model: Model, entity: EntityType) -> dict[str, Any]:
     members: dict[str, Any] = {"$Kind": "EntityType"}
     if entity.base is not None:
@@ -190,7 +205,7 @@ def _json_entity(model: Model, entity: EntityType) -> dict[str, Any]:
 
 
 def _json_property(model: Model, declared: Property) -> dict[str, Any]:
-    members: dict[str, Any] = {}
+    members: dict[str, Any] = {"$Collection": True} if declared.collection else {}
     if declared.type is not Primitive.STRING:
         members["$Type"] = _type_name(model, declared.type)
     if declared.nullable:

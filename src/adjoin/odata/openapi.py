@@ -92,7 +92,7 @@ def _paths_below(root: Singleton, navigation: Navigation) -> Json:
 
 
 def _property_paths(path: str, root: Singleton, navigation: Navigation | None, declared: Property) -> Json:
-    """A property in both its forms; those that the service makes never change, and only some can be null."""
+    """A property in its forms: raw only where it is one primitive value. What the service makes never changes."""
     wrapped = {"application/json": {"schema": json_schema.wrapped(declared)}}
     bare = {"text/plain": {"schema": {"type": "string"}}}
     item = {"get": _get_property(root, navigation, declared, "", wrapped)}
@@ -101,6 +101,8 @@ def _property_paths(path: str, root: Singleton, navigation: Navigation | None, d
         item["patch"] = _set_property(root, navigation, declared, "Update", wrapped)
         if declared.nullable:
             item["delete"] = _clear_property(root, navigation, declared)
+    if not declared.scalar:
+        return {path: item}
     return {path: item, f"{path}/$value": {"get": _get_property(root, navigation, declared, "Value", bare)}}
 
 
@@ -163,7 +165,8 @@ def _operation(root: Singleton, navigation: Navigation, verb: str, more: Json, *
 
 def _list(root: Singleton, navigation: Navigation) -> Json:
     target = navigation.target
-    by = [f"{each.name}{direction}" for each in target.properties for direction in ("", " asc", " desc")]
+    scalars = [each.name for each in target.properties if each.scalar]
+    by = [f"{name}{direction}" for name in scalars for direction in ("", " asc", " desc")]
     shared = _parameters("top", "skip", "search", "filter", "count", "skiptoken", "ConsistencyLevel", "Prefer.page")
     schema = {"application/json": {"schema": ref("schemas", f"{target.qualified}CollectionResponse")}}
     page = _answer("A page of the collection.", schema, "Preference-Applied")

@@ -150,6 +150,8 @@ def read_value(declared: Property, value: object) -> Value:
         )
     if isinstance(declared.type, EnumType):
         return _enum(declared, declared.type, value)
+    if not isinstance(declared.type, Primitive):
+        raise LookupError(f"values of {declared.type_name} are not read from requests")
     return _PRIMITIVES[declared.type](declared, value)
 
 

@@ -13,11 +13,11 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from adjoin.odata.edm import EntityType, EnumType, Primitive, Property
+from adjoin.odata.edm import EntityType, Primitive, Property
 from adjoin.odata.headers import Detail
 from adjoin.odata.path import Resource
 
-Row = Sequence[str | int | bool | None]
+Row = Sequence[str | int | bool | msgspec.Raw | None]
 
 _ENCODER: Final = msgspec.json.Encoder()
 
@@ -194,8 +194,8 @@ class _Shape:
 
 def _annotation(declared: Property) -> str | None:
     """The type annotation that odata.metadata=full puts on values whose JSON form does not tell their type."""
-    if isinstance(declared.type, EnumType):
-        return f"#{declared.type.qualified}"
+    if declared.collection or not isinstance(declared.type, Primitive):
+        return f"#{declared.type_name.replace('Edm.', '')}"
     if declared.type in (Primitive.STRING, Primitive.BOOLEAN):
         return None
     return f"#{declared.type.value.removeprefix('Edm.')}"

@@ -1,25 +1,45 @@
 """Who may do what: from a verified caller to the tenant it acts in, and the permission check of each operation.
 
-The order is fixed (DESIGN section 4): personal account, tenant, licence, permission; objects are looked up only after.
+The order is fixed (DESIGN section 4): revocation (part of the token), personal account, tenant, licence, permission;
+objects are looked up only after.
 """
 
 from __future__ import annotations
 
-from adjoin.identity.caller import Caller
+from adjoin.identity.caller import Caller, Kind
+from adjoin.identity.errors import RevokedToken
+from adjoin.identity.issuer import CLI_CLIENT
 from adjoin.service.errors import NotLicensed, NotPermitted, PersonalAccount, UnknownTenant
-from adjoin.store import tenants
+from adjoin.store import revocations, tenants
 from adjoin.store.database import Session
 from adjoin.store.tenants import Tenant
 
 
-async def admit(session: Session, caller: Caller) -> Tenant:
-    """The tenant in which the caller acts. Raises PersonalAccount, UnknownTenant or NotLicensed."""
+async def check_standing(session: Session, caller: Caller, now: float) -> None:
+    """Refuse a token whose application or person no longer is as it was when the token was made. Raises RevokedToken.
+
+    What is kept here says nothing about the callers of external issuers: they are revoked where they come from.
+    """
+    if caller.issuer is not None or caller.client_id == CLI_CLIENT or caller.personal:
+        return
+    if caller.kind is Kind.APPLICATION:
+        counts_from = await revocations.program_counts_from(session, caller.tenant_id, caller.client_id)
+    else:
+        counts_from = await revocations.person_counts_from(session, caller.tenant_id, caller.client_id, caller.subject)
+    if counts_from is None:
+        raise RevokedToken(int(now), caller.can_take_challenge)
+    if (caller.issued or 0) < counts_from:
+        raise RevokedToken(counts_from, caller.can_take_challenge)
+
+
+async def admit(session: Session, caller: Caller, now: float) -> Tenant:
+    """The tenant in which the caller acts at this Unix time. Raises PersonalAccount, UnknownTenant or NotLicensed."""
     if caller.personal:
         raise PersonalAccount
     tenant = await tenants.find(session, caller.tenant_id)
     if tenant is None:
         raise UnknownTenant
-    if not tenant.licensed:
+    if not tenant.licensed(now):
         raise NotLicensed
     return tenant
 

@@ -15,6 +15,7 @@ from adjoin.odata.paging import Continuation
 from adjoin.odata.query import Query
 from adjoin.odata.values import BadValue, parse_guid
 from adjoin.service import repeats
+from adjoin.service.audit import Recorder
 from adjoin.service.errors import NotFound, Taken
 from adjoin.service.repeats import Repeatable
 from adjoin.service.world import World
@@ -63,12 +64,20 @@ class Change:
     now: float
     check: Callable[[int], None] = _unconditional
     repeatable: Repeatable | None = None
+    recorder: Recorder | None = None
 
     async def carry_out(self, act: Callable[[Session], Awaitable[Stored | None]]) -> Stored | None:
         """Run `act` in a transaction, or give what came of it when the same request came first."""
         return await self.database.write(
             lambda session: repeats.once(session, self.tenant.number, self.repeatable, self.now, act)
         )
+
+    async def record(
+        self, session: Session, entity: EntityType, operation: str, before: Row | None, after: Row | None
+    ) -> None:
+        """Put the change into the audit trail, in its own transaction."""
+        if self.recorder is not None:
+            await self.recorder.change(session, self.tenant.number, entity, operation, before, after)
 
 
 async def page(database: Database, tenant: Tenant, entity: EntityType, wanted: Wanted) -> Page:
@@ -115,6 +124,7 @@ async def create(change: Change, entity: EntityType, values: Mapping[str, Value]
         made = await rows.insert(session, table, change.tenant.number, whole, version)
         if made is None:
             raise Taken(str(whole[entity.key.name]))
+        await change.record(session, entity, "Create", None, made.row)
         return made
 
     return _there(await change.carry_out(act))
@@ -127,8 +137,11 @@ async def alter(change: Change, entity: EntityType, key: str, values: Mapping[st
     async def act(session: Session) -> Stored:
         found = _there(await rows.get(session, table, tenant, known))
         change.check(found.version)
-        changed = await rows.update(session, table, tenant, known, values) if values else None
-        return changed or found
+        if not values:
+            return found
+        changed = _there(await rows.update(session, table, tenant, known, values))
+        await change.record(session, entity, "Patch", found.row, changed.row)
+        return changed
 
     return _there(await change.carry_out(act))
 
@@ -138,8 +151,10 @@ async def remove(change: Change, entity: EntityType, key: str) -> None:
     table, tenant, known = table_of(entity), change.tenant.number, _known(key)
 
     async def act(session: Session) -> None:
-        change.check(_there(await rows.get(session, table, tenant, known)).version)
+        found = _there(await rows.get(session, table, tenant, known))
+        change.check(found.version)
         await rows.delete(session, table, tenant, known)
+        await change.record(session, entity, "Delete", found.row, None)
 
     await change.carry_out(act)
 

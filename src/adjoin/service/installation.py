@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from adjoin.identity.keys import KeyRing, open_ring
+from adjoin.identity.keys import KeyRing
+from adjoin.identity.rotation import LiveRing
 from adjoin.odata.paging import TokenKey
 from adjoin.service.world import World
 from adjoin.store import settings, tenants
@@ -28,8 +29,15 @@ class Installation:
     """An opened installation. Whoever opened it closes its database."""
 
     database: Database
-    ring: KeyRing
+    keys: LiveRing
     paging_key: TokenKey
+    audit_days: int = 365
+    """How many days audit events are kept."""
+
+    @property
+    def ring(self) -> KeyRing:
+        """The signing keys as they are now: a rotation shows here while the service runs."""
+        return self.keys.ring
 
 
 async def open_installation(data_dir: Path, database_file: Path, keys_dir: Path, world: World) -> Installation:
@@ -37,7 +45,7 @@ async def open_installation(data_dir: Path, database_file: Path, keys_dir: Path,
     _make_private(data_dir)
     _make_private(database_file.parent)
     migrate(database_file)
-    ring = open_ring(keys_dir)
+    keys = LiveRing(keys_dir, world.now())
     database = SQLite(database_file)
     try:
         paging_key = await settings.find(database.reader, _PAGING_KEY)
@@ -46,7 +54,7 @@ async def open_installation(data_dir: Path, database_file: Path, keys_dir: Path,
     except BaseException:
         await database.close()
         raise
-    return Installation(database, ring, TokenKey(paging_key))
+    return Installation(database, keys, TokenKey(paging_key))
 
 
 async def _begin(database: Database, world: World) -> bytes:

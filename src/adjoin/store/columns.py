@@ -11,14 +11,17 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
+
+import msgspec
 
 from adjoin.odata.edm import EntityType, EnumType, Primitive, Property
 from adjoin.odata.values import Instant, fold
 
 # What a property holds inside the service, and what it holds in a row: there date-times are already text.
-Value: TypeAlias = str | int | bool | Instant | None
-Wire: TypeAlias = str | int | bool | None
+# A structured value is builtins of JSON inside, and JSON that is written already in a row.
+Value: TypeAlias = str | int | bool | Instant | Mapping[str, Any] | Sequence[Any] | None
+Wire: TypeAlias = str | int | bool | msgspec.Raw | None
 Row: TypeAlias = tuple[Wire, ...]
 
 
@@ -69,6 +72,10 @@ class Table:
         return tuple((each, column) for each in self.type.properties for column in columns(each))
 
     @cached_property
+    def _documents(self) -> tuple[int, ...]:
+        return tuple(at for at, each in enumerate(self.type.properties) if not each.scalar)
+
+    @cached_property
     def _enums(self) -> tuple[tuple[int, Mapping[int, str]], ...]:
         pairs = enumerate(self.type.properties)
         return tuple((at, each.type.by_value) for at, each in pairs if isinstance(each.type, EnumType))
@@ -89,12 +96,16 @@ class Table:
             values[at] = names.get(values[at])  # type: ignore[call-overload]
         for at in self._booleans:
             values[at] = None if values[at] is None else bool(values[at])
+        for at in self._documents:
+            values[at] = None if values[at] is None else msgspec.Raw(str(values[at]).encode())
         return tuple(values)  # type: ignore[arg-type]
 
 
 def columns(declared: Property) -> tuple[Column, ...]:
     """The columns of one property, the one that a row shows first."""
     name = snake(declared.name)
+    if not declared.scalar:
+        return (Column(name, "text"),)
     if isinstance(declared.type, EnumType):
         return (Column(name, "integer"),)
     if declared.type is Primitive.DATE_TIME_OFFSET:
@@ -114,11 +125,13 @@ def sort_column(declared: Property) -> str:
 
 
 def _folds(declared: Property) -> bool:
-    return declared.type is Primitive.STRING and not declared.guid
+    return declared.scalar and declared.type is Primitive.STRING and not declared.guid
 
 
 def stored(declared: Property, value: Value) -> tuple[object, ...]:
     """A value as its columns hold it, one for each of `columns(declared)`."""
+    if not declared.scalar:
+        return (None if value is None else msgspec.json.encode(value).decode(),)
     if isinstance(declared.type, EnumType):
         return (None if value is None else declared.type.members[str(value)],)
     if declared.type is Primitive.DATE_TIME_OFFSET:

@@ -98,6 +98,15 @@ async def delete(session: Session, table: Table, tenant: int, key: str) -> bool:
     return bool(await session.fetch(sql, (tenant, key)))
 
 
+async def drop_before(session: Session, table: Table, tenant: int, key: str, most: int) -> None:
+    """Drop at most `most` rows whose keys are less than `key`, the least first: for tables that grow in their order."""
+    sql = (
+        f"DELETE FROM {table.name} WHERE tenant = ?1 AND {table.key} IN (SELECT {table.key} FROM {table.name} "
+        f"WHERE tenant = ?1 AND {table.key} < ?2 ORDER BY {table.key} LIMIT ?3)"
+    )
+    await session.fetch(sql, (tenant, key, most))
+
+
 @lru_cache(maxsize=64)
 def _insert_sql(table: Table) -> str:
     names = [column.name for _, column in table.columns]

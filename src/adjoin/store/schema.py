@@ -12,6 +12,7 @@ from sqlalchemy import (
     BigInteger,
     Column,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     Integer,
     LargeBinary,
@@ -19,6 +20,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.types import TypeEngine
 
@@ -42,6 +44,7 @@ TENANTS: Final = Table(
     Column("id", Text, nullable=False, unique=True),
     Column("name", Text, nullable=False, unique=True),
     Column("licence", Text, nullable=False),
+    Column("licence_ends", _TYPES["ticks"]),
     Column("created", Text, nullable=False),
     # A number is never given again: a request under way may still hold that of a tenant just removed.
     sqlite_autoincrement=True,
@@ -56,9 +59,62 @@ APPLICATIONS: Final = Table(
     Column("object_id", Text, nullable=False),
     Column("name", Text, nullable=False),
     Column("permissions", Text, nullable=False),
-    Column("secret_digest", LargeBinary, nullable=False),
+    Column("secret_digest", LargeBinary),
+    Column("created", Text, nullable=False),
+    Column("redirect_uris", Text, nullable=False, server_default=text("''")),
+    Column("public_client", Integer, nullable=False, server_default="0"),
+    Column("revoked_before", _TYPES["ticks"], nullable=False, server_default="0"),
+    UniqueConstraint("tenant", "name"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+APPLICATION_KEYS: Final = Table(
+    "application_keys",
+    METADATA,
+    Column("tenant", Integer, primary_key=True),
+    Column("application", Text, primary_key=True),
+    Column("thumbprint", Text, primary_key=True),
+    Column("public_key", LargeBinary, nullable=False),
+    Column("expires", _TYPES["ticks"]),
+    Column("created", Text, nullable=False),
+    ForeignKeyConstraint(["tenant", "application"], ["applications.tenant", "applications.id"], ondelete="CASCADE"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+USERS: Final = Table(
+    "users",
+    METADATA,
+    Column("tenant", Integer, ForeignKey("tenants.number", ondelete="CASCADE"), primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("display_name", Text, nullable=False),
+    Column("password_hash", Text, nullable=False),
+    Column("permissions", Text, nullable=False),
+    Column("enabled", Integer, nullable=False, server_default="1"),
+    Column("revoked_before", _TYPES["ticks"], nullable=False, server_default="0"),
     Column("created", Text, nullable=False),
     UniqueConstraint("tenant", "name"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+# Authorization codes, refresh tokens, device codes and spent assertions, by their digest alone.
+GRANTS: Final = Table(
+    "grants",
+    METADATA,
+    Column("tenant", Integer, ForeignKey("tenants.number", ondelete="CASCADE"), primary_key=True),
+    Column("digest", LargeBinary, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("client", Text, nullable=False),
+    Column("subject", Text),
+    Column("content", LargeBinary, nullable=False),
+    Column("created", _TYPES["ticks"], nullable=False),
+    Column("expires", _TYPES["ticks"], nullable=False),
+    Index("grants_by_expiry", "expires"),
+    Index("grants_by_subject", "tenant", "subject"),
     sqlite_strict=True,
     sqlite_with_rowid=False,
 )
@@ -99,7 +155,7 @@ def _declare(table: columns.Table) -> None:
             for each, column in table.columns
         ),
         Column("row_version", _TYPES["ticks"], nullable=False, server_default="1"),
-        *(_index(table, each) for each in table.type.properties if each.name != key),
+        *(_index(table, each) for each in table.type.properties if each.name != key and not table.type.append_only),
         sqlite_strict=True,
         sqlite_with_rowid=False,
     )

@@ -14,24 +14,10 @@ CREATE TABLE tenants (
 	id TEXT NOT NULL, 
 	name TEXT NOT NULL, 
 	licence TEXT NOT NULL, 
-	created TEXT NOT NULL, 
+	created TEXT NOT NULL, licence_ends INTEGER, 
 	UNIQUE (id), 
 	UNIQUE (name)
 )
- STRICT;
-CREATE TABLE applications (
-	tenant INTEGER NOT NULL, 
-	id TEXT NOT NULL, 
-	object_id TEXT NOT NULL, 
-	name TEXT NOT NULL, 
-	permissions TEXT NOT NULL, 
-	secret_digest BLOB NOT NULL, 
-	created TEXT NOT NULL, 
-	PRIMARY KEY (tenant, id), 
-	FOREIGN KEY(tenant) REFERENCES tenants (number) ON DELETE CASCADE, 
-	UNIQUE (tenant, name)
-)
- WITHOUT ROWID,
  STRICT;
 CREATE TABLE domain_join_connectors (
 	tenant INTEGER NOT NULL, 
@@ -66,3 +52,93 @@ CREATE TABLE repeated_requests (
  WITHOUT ROWID,
  STRICT;
 CREATE INDEX repeated_requests_by_created ON repeated_requests (created);
+CREATE TABLE applications (
+	tenant INTEGER NOT NULL, 
+	id TEXT NOT NULL, 
+	object_id TEXT NOT NULL, 
+	name TEXT NOT NULL, 
+	permissions TEXT NOT NULL, 
+	secret_digest BLOB, 
+	created TEXT NOT NULL, 
+	redirect_uris TEXT DEFAULT '' NOT NULL, 
+	public_client INTEGER DEFAULT '0' NOT NULL, 
+	revoked_before INTEGER DEFAULT '0' NOT NULL, 
+	PRIMARY KEY (tenant, id), 
+	FOREIGN KEY(tenant) REFERENCES tenants (number) ON DELETE CASCADE, 
+	UNIQUE (tenant, name)
+)
+ WITHOUT ROWID,
+ STRICT;
+CREATE TABLE application_keys (
+	tenant INTEGER NOT NULL, 
+	application TEXT NOT NULL, 
+	thumbprint TEXT NOT NULL, 
+	public_key BLOB NOT NULL, 
+	expires INTEGER, 
+	created TEXT NOT NULL, 
+	PRIMARY KEY (tenant, application, thumbprint), 
+	FOREIGN KEY(tenant, application) REFERENCES applications (tenant, id) ON DELETE CASCADE
+)
+ WITHOUT ROWID,
+ STRICT;
+CREATE TABLE users (
+	tenant INTEGER NOT NULL, 
+	id TEXT NOT NULL, 
+	name TEXT NOT NULL, 
+	display_name TEXT NOT NULL, 
+	password_hash TEXT NOT NULL, 
+	permissions TEXT NOT NULL, 
+	enabled INTEGER DEFAULT '1' NOT NULL, 
+	revoked_before INTEGER DEFAULT '0' NOT NULL, 
+	created TEXT NOT NULL, 
+	PRIMARY KEY (tenant, id), 
+	FOREIGN KEY(tenant) REFERENCES tenants (number) ON DELETE CASCADE, 
+	UNIQUE (tenant, name)
+)
+ WITHOUT ROWID,
+ STRICT;
+CREATE TABLE grants (
+	tenant INTEGER NOT NULL, 
+	digest BLOB NOT NULL, 
+	kind TEXT NOT NULL, 
+	state TEXT NOT NULL, 
+	client TEXT NOT NULL, 
+	subject TEXT, 
+	content BLOB NOT NULL, 
+	created INTEGER NOT NULL, 
+	expires INTEGER NOT NULL, 
+	PRIMARY KEY (tenant, digest), 
+	FOREIGN KEY(tenant) REFERENCES tenants (number) ON DELETE CASCADE
+)
+ WITHOUT ROWID,
+ STRICT;
+CREATE INDEX grants_by_expiry ON grants (expires);
+CREATE INDEX grants_by_subject ON grants (tenant, subject);
+CREATE TABLE audit_events (
+	tenant INTEGER NOT NULL, 
+	id TEXT NOT NULL, 
+	display_name TEXT, 
+	display_name_folded TEXT, 
+	component_name TEXT, 
+	component_name_folded TEXT, 
+	actor TEXT, 
+	activity TEXT, 
+	activity_folded TEXT, 
+	activity_date_time TEXT NOT NULL, 
+	activity_date_time_ticks INTEGER NOT NULL, 
+	activity_type TEXT, 
+	activity_type_folded TEXT, 
+	activity_operation_type TEXT, 
+	activity_operation_type_folded TEXT, 
+	activity_result TEXT, 
+	activity_result_folded TEXT, 
+	correlation_id TEXT NOT NULL, 
+	resources TEXT NOT NULL, 
+	category TEXT, 
+	category_folded TEXT, 
+	row_version INTEGER DEFAULT '1' NOT NULL, 
+	PRIMARY KEY (tenant, id), 
+	FOREIGN KEY(tenant) REFERENCES tenants (number) ON DELETE CASCADE
+)
+ WITHOUT ROWID,
+ STRICT;

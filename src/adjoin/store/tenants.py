@@ -8,10 +8,12 @@ from typing import Any, Final
 from adjoin.store.database import Session
 
 ACTIVE: Final = "active"
+WARNING: Final = "warning"
+SUSPENDED: Final = "suspended"
 NO_LICENCE: Final = "none"
-LICENCES: Final = (ACTIVE, NO_LICENCE)
+LICENCES: Final = (ACTIVE, WARNING, SUSPENDED, NO_LICENCE)
 
-_COLUMNS: Final = "number, id, name, licence, created"
+_COLUMNS: Final = "number, id, name, licence, created, licence_ends"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,15 +25,25 @@ class Tenant:
     name: str
     licence: str
     created: str
+    licence_ends: int | None = None
+    """Unix seconds; from then on the tenant has no licence."""
 
-    @property
-    def licensed(self) -> bool:
-        return self.licence == ACTIVE
+    def licensed(self, now: float) -> bool:
+        """Whether requests are served at this Unix time: with a licence, or one that is about to end."""
+        return self.licence_at(now) in (ACTIVE, WARNING)
+
+    def licence_at(self, now: float) -> str:
+        return NO_LICENCE if self.licence_ends is not None and now >= self.licence_ends else self.licence
 
 
 async def find(session: Session, tenant_id: str) -> Tenant | None:
     """The tenant with this GUID, or None."""
     return _first(await session.fetch(f"SELECT {_COLUMNS} FROM tenants WHERE id = ?1", (tenant_id,)))
+
+
+async def find_by_number(session: Session, number: int) -> Tenant | None:
+    """The tenant with this number, or None."""
+    return _first(await session.fetch(f"SELECT {_COLUMNS} FROM tenants WHERE number = ?1", (number,)))
 
 
 async def find_by_id_or_name(session: Session, text: str) -> Tenant | None:
@@ -54,8 +66,10 @@ async def add(session: Session, tenant_id: str, name: str, licence: str, created
     return _first(await session.fetch(sql, (tenant_id, name, licence, created)))
 
 
-async def set_licence(session: Session, number: int, licence: str) -> None:
-    await session.fetch("UPDATE tenants SET licence = ?2 WHERE number = ?1", (number, licence))
+async def set_licence(session: Session, number: int, licence: str, ends: int | None = None) -> None:
+    """Set a tenant's licence; `ends` is in Unix seconds."""
+    sql = "UPDATE tenants SET licence = ?2, licence_ends = ?3 WHERE number = ?1"
+    await session.fetch(sql, (number, licence, ends))
 
 
 async def remove(session: Session, number: int) -> None:

@@ -14,8 +14,8 @@ import structlog
 
 from adjoin.config import Config
 from adjoin.identity import issuer
-from adjoin.identity.clouds import GLOBAL
-from adjoin.identity.tokens import VerifiedTokens
+from adjoin.identity.discovery import Fetch
+from adjoin.identity.parties import Parties
 from adjoin.model import VERSIONS
 from adjoin.odata import path
 from adjoin.odata.errors import Refusal
@@ -24,9 +24,11 @@ from adjoin.service.throttle import Limits, Throttle
 from adjoin.service.world import RandomBlock, World
 from adjoin.web import failures, front, login
 from adjoin.web.errors import BadHost, MethodNotAllowed, Stopping, UnknownVersion
-from adjoin.web.exchange import ClientGone, Request, Response, check_target, echoed, headers_of, origin_of
+from adjoin.web.exchange import ClientGone, Request, Response, check_target, echoed, headers_of
 from adjoin.web.graph import Graph
+from adjoin.web.issuers import sources
 from adjoin.web.login import Login
+from adjoin.web.proxies import Proxies, address_of, origin_of
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -50,11 +52,14 @@ _DRAIN_SECONDS: Final = 20.0
 class Application:
     """The service as ASGI sees it. Open it before it answers (a lifespan does), close it after."""
 
-    def __init__(self, config: Config, world: World | None = None) -> None:
+    def __init__(self, config: Config, world: World | None = None, fetch: Fetch | None = None) -> None:
         self._config = config
         self._world = world or World(random=RandomBlock())
+        self._fetch = fetch
+        self._proxies = Proxies(config.trusted_networks, local=config.behind_proxy and not config.trusted_proxies)
         self._log = structlog.get_logger("adjoin.web")
         self._installation: Installation | None = None
+        self._parties: Parties | None = None
         self._graph: Graph | None = None
         self._login: Login | None = None
         self._under_way = 0
@@ -67,16 +72,31 @@ class Application:
         return self._installation
 
     async def open(self) -> None:
-        """Open the installation. Raises what keeps it from opening (Unusable, KeyRefusal)."""
+        """Open the installation. Raises what keeps it from opening (Unusable, KeyRefusal, BadIssuer)."""
         config = self._config
         self._installation = await open_installation(
             config.data_dir, config.database_file, config.keys_dir, self._world
         )
-        trust = issuer.trust(self._installation.ring, GLOBAL, config.audiences)
+        self._parties = await self._trusted(self._installation)
         limits = Limits.parse(config.throttle)
         throttle = Throttle(limits) if limits else None
-        self._graph = Graph(self._installation, VerifiedTokens(trust), self._world, throttle)
-        self._login = Login(self._installation, self._world)
+        self._graph = Graph(self._installation, self._parties, self._world, throttle)
+        self._login = Login(self._installation, self._world, config.national_cloud)
+
+    async def _trusted(self, installation: Installation) -> Parties:
+        """Whose tokens are accepted."""
+        config = self._config
+        try:
+            external = await sources(config.issuers, installation.database.reader, self._fetch)
+        except BaseException:
+            await self.close()
+            raise
+        cloud, audiences = config.national_cloud, config.audiences
+        parties = Parties(
+            installation.keys, lambda ring: issuer.trust(ring, cloud, audiences), external, self._world.now
+        )
+        parties.start()
+        return parties
 
     async def close(self) -> None:
         """Refuse what is new, wait for what is under way, and let go of the database."""
@@ -84,6 +104,8 @@ class Application:
         deadline = time.monotonic() + _DRAIN_SECONDS
         while self._under_way and time.monotonic() < deadline:  # noqa: ASYNC110 - once, at the end of its life
             await asyncio.sleep(0.01)
+        if self._parties is not None:
+            await self._parties.stop()
         if self._installation is not None:
             await self._installation.database.close()
             self._installation = None
@@ -137,21 +159,27 @@ class Application:
         self._read_head(request, scope)
         if self._stopping or self._installation is None:
             raise Stopping
+        if self._parties is not None:
+            self._parties.notice(self._world.now())
         return await self._route(request)
 
     def _read_head(self, request: Request, scope: Scope) -> None:
         """Fill in what the headers say, as far as it can be read, before anything is refused for them."""
         request.headers, fault = headers_of(scope["headers"])
         request.client_id = echoed(request.headers) or request.id
-        config = self._config
-        origin = origin_of(request.headers, scope["scheme"], config.public_url, config.behind_proxy)
-        request.origin = origin or ""
+        client = scope.get("client")
+        request.address = address_of(request.headers, client, self._proxies)
+        bad_host: BadHost | None = None
+        try:
+            request.origin = origin_of(request.headers, scope["scheme"], client, self._config.public_url, self._proxies)
+        except BadHost as refusal:
+            bad_host = refusal
         check_target(request.path, request.query)
         if fault is not None:
             raise fault
-        # Health checks of the plainest kind send none.
-        if origin is None and request.path not in front.WITHOUT_HOST:
-            raise BadHost("The Host header is missing or is not a host name with an optional port.")
+        # Health checks of the plainest kind send no Host.
+        if bad_host is not None and request.path not in front.WITHOUT_HOST:
+            raise bad_host
 
     async def _route(self, request: Request) -> Response:
         if request.method == "OPTIONS":
@@ -213,6 +241,9 @@ async def _send(send: Send, response: Response, common: list[tuple[str, str]]) -
     await send({"type": "http.response.body", "body": response.body})
 
 
-def create(config: Config, world: World | None = None) -> Application:
-    """The ASGI application for these settings; `world` replaces clock and randomness, for tests."""
-    return Application(config, world)
+def create(config: Config, world: World | None = None, fetch: Fetch | None = None) -> Application:
+    """The ASGI application for these settings.
+
+    For tests, `world` replaces clock and randomness, and `fetch` the network that external issuers are reached over.
+    """
+    return Application(config, world, fetch)

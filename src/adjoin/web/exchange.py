@@ -17,8 +17,6 @@ MAX_TARGET: Final = 32 * 1024
 MAX_HEADERS: Final = 64 * 1024
 _BODY_SECONDS: Final = 30.0
 
-# Host as RFC 3986 has it, without user information; it comes back in the links of answers.
-_HOST: Final = re.compile(r"(?:[A-Za-z0-9_.~-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 # What may be echoed of a client-request-id: GUIDs and other plain tokens.
 _ECHOED: Final = re.compile(r"[A-Za-z0-9._~{}-]{1,128}")
 
@@ -41,6 +39,8 @@ class Request:
     receive: Receive
     id: str
     client_id: str
+    address: str | None = None
+    """Who sent it, as far as proxies that are believed say so; None: over a Unix socket."""
     content: bytes | None = None
     """The body where it is at hand already: read before, or part of a batch."""
 
@@ -133,24 +133,6 @@ def check_target(path: str, query: str) -> None:
     """Refuse a URL beyond the limit. Raises TargetTooLong."""
     if len(path) + len(query) > MAX_TARGET:
         raise TargetTooLong(MAX_TARGET)
-
-
-def origin_of(headers: Mapping[str, str], scheme: str, public_url: str | None, behind_proxy: bool) -> str | None:
-    """Scheme and host as the client used them, for the links of answers; None where they cannot be read."""
-    if public_url is not None:
-        return public_url.rstrip("/")
-    host = headers.get("host", "")
-    if behind_proxy:
-        scheme = _forwarded(headers, "x-forwarded-proto", scheme).lower()
-        host = _forwarded(headers, "x-forwarded-host", host)
-    if not _HOST.fullmatch(host) or scheme not in ("http", "https"):
-        return None
-    return f"{scheme}://{host}"
-
-
-def _forwarded(headers: Mapping[str, str], name: str, default: str) -> str:
-    """What the nearest proxy said, which is the last entry: the ones before it could come from the client."""
-    return headers.get(name, default).rpartition(",")[2].strip()
 
 
 def echoed(headers: Mapping[str, str]) -> str | None:

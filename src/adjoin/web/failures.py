@@ -5,6 +5,7 @@ Source: graph-contract 3.1 to 3.3; rows that it leaves open are decided in docs/
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -13,9 +14,11 @@ from typing import Final
 
 import structlog
 
-from adjoin.identity import tokens
+from adjoin.identity import errors as identity
 from adjoin.identity.clouds import GRAPH_APP_ID
+from adjoin.identity.folder import FolderRefusal
 from adjoin.identity.keys import KeyRefusal
+from adjoin.identity.oidc import BadIssuer
 from adjoin.odata import errors as odata
 from adjoin.odata import writer
 from adjoin.odata.errors import Refusal
@@ -64,7 +67,7 @@ TABLE: Final[Mapping[type[Refusal], Row]] = {
     odata.NotAcceptable: Row(406, "NotAcceptable"),
     odata.UnsupportedVersion: _BAD_REQUEST,
     odata.PreconditionFailed: Row(412, "ConditionNotMet", nested=True),
-    tokens.TokenRefusal: _UNAUTHORIZED,
+    identity.TokenRefusal: _UNAUTHORIZED,
     service.UnknownTenant: _UNAUTHORIZED,
     service.PersonalAccount: _BAD_REQUEST,
     service.NotLicensed: Row(403, "Forbidden", nested=True),
@@ -87,7 +90,7 @@ TABLE: Final[Mapping[type[Refusal], Row]] = {
 }
 
 # No request meets these: they keep the service from starting.
-AT_START: Final = (KeyRefusal, BadLimits, store.Unusable)
+AT_START: Final = (BadIssuer, KeyRefusal, FolderRefusal, BadLimits, store.Unusable)
 
 _LOG: Final = structlog.get_logger("adjoin.web")
 _FAULT: Final = Row(500, "InternalServerError")
@@ -106,7 +109,7 @@ def answer(refusal: Refusal, request: Request, now: float) -> Response:
     more = [refusal.detail] if refusal.detail else []
     response = _error(row, message, request, now, more)
     if row.status == 401:
-        response.headers.append(("www-authenticate", _challenge(request)))
+        response.headers.append(("www-authenticate", _challenge(request, refusal)))
     if isinstance(refusal, web.MethodNotAllowed):
         response.headers.append(("allow", ", ".join(refusal.allowed)))
     if isinstance(refusal, service.RepeatRejected):
@@ -163,7 +166,16 @@ def _nested(text: str, request: Request) -> str:
     return json.dumps(members, indent=2, ensure_ascii=False).replace("\n", "\r\n")
 
 
-def _challenge(request: Request) -> str:
+def _challenge(request: Request, refusal: Refusal) -> str:
     # Graph names Entra here; tokens for this service come from its own token endpoint, so that is named instead.
     uri = f"{request.origin}/common/oauth2/authorize"
-    return f'Bearer realm="", authorization_uri="{uri}", client_id="{GRAPH_APP_ID}"'
+    challenge = f'Bearer realm="", authorization_uri="{uri}", client_id="{GRAPH_APP_ID}"'
+    if isinstance(refusal, identity.RevokedToken) and refusal.challenge:
+        challenge += f', error="insufficient_claims", claims="{_wanted_claims(refusal.not_before)}"'
+    return challenge
+
+
+def _wanted_claims(not_before: int) -> str:
+    """What the client passes on to the token service: a token from after the revocation (graph-contract 3.3)."""
+    wanted = {"access_token": {"nbf": {"essential": True, "value": str(not_before)}}}
+    return base64.b64encode(json.dumps(wanted, separators=(",", ":")).encode()).decode()

@@ -1,6 +1,7 @@
 """The Graph surface, `/beta` and `/v1.0`: from a path to its operation, with every check in its order.
 
-Routing, token, personal account, licence, permission; then the operation, which looks at the object (DESIGN section 4).
+Routing, token and its revocation, personal account, licence, permission; then the operation, which looks at the object
+(DESIGN section 4).
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from typing import Final
 
 from adjoin import model
 from adjoin.identity.caller import Caller
-from adjoin.identity.tokens import EmptyToken, VerifiedTokens
+from adjoin.identity.errors import EmptyToken, UnknownKey
+from adjoin.identity.parties import Parties
 from adjoin.odata import headers, metadata, path, query
 from adjoin.odata.edm import Model
 from adjoin.odata.path import Kind, Resource
@@ -37,7 +39,7 @@ class Graph:
     """The resources of an installation, as Graph shows them."""
 
     installation: Installation
-    tokens: VerifiedTokens
+    parties: Parties
     world: World
     throttle: Throttle | None = None
 
@@ -51,11 +53,11 @@ class Graph:
         if resource.kind in _ANONYMOUS and request.method == "GET":
             _check_protocol(request)
             return self._describe(request, served, resource, root)
-        caller = self._caller(request)
+        caller = await self._caller(request)
         if resource.kind is Kind.BATCH and request.method == "POST":
             _check_protocol(request)
             return await self._batch(request, version).run()
-        tenant = await access.admit(self.installation.database.reader, caller)
+        tenant = await access.admit(self.installation.database.reader, caller, self.world.now())
         if self.throttle is not None:
             self.throttle.count(tenant.id, caller.client_id, request.method != "GET", self.world.now())
         operation = _operation(resource, request.method)
@@ -69,11 +71,20 @@ class Graph:
             response.headers.append(("repeatability-result", "accepted"))
         return response
 
-    def _caller(self, request: Request) -> Caller:
+    async def _caller(self, request: Request) -> Caller:
+        """Who calls, by the token. Nothing here waits, but for the keys of an issuer that has new ones."""
         scheme, _, token = request.headers.get("authorization", "").strip().partition(" ")
         if scheme.lower() != "bearer":
             raise EmptyToken
-        return self.tokens.verify(token.strip(), self.world.now())
+        token, now = token.strip(), self.world.now()
+        try:
+            caller = self.parties.verify(token, now)
+        except UnknownKey:
+            if not await self.parties.learn(token, now):
+                raise
+            caller = self.parties.verify(token, now)
+        await access.check_standing(self.installation.database.reader, caller, now)
+        return caller
 
     def _batch(self, request: Request, version: str) -> Batch:
         """A batch needs a good token; what else is checked, each of its requests is checked for."""
@@ -134,6 +145,9 @@ def _operation(resource: Resource, method: str) -> _Operation | None:
     """What a method does with a resource, or None. Only what a navigation property with `write` holds can change."""
     writable = resource.navigation is not None and bool(resource.navigation.write)
     if method != "GET" and not writable:
+        return None
+    if resource.kind is Kind.VALUE and resource.declared is not None and not resource.declared.scalar:
+        # Only a single primitive value has a raw form (OData 4.01 part 1, 11.2.4.1).
         return None
     return _OPERATIONS.get((resource.kind, method))
 

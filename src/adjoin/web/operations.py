@@ -19,14 +19,15 @@ from adjoin.odata.path import Resource
 from adjoin.odata.query import Expansion, Query
 from adjoin.odata.values import Instant
 from adjoin.odata.writer import Place
-from adjoin.service import entities
+from adjoin.service import access, entities
+from adjoin.service.audit import Recorder, actor_of
 from adjoin.service.entities import Change, Page, Wanted
 from adjoin.service.installation import Installation
 from adjoin.service.repeats import Repeatable
 from adjoin.service.world import World
 from adjoin.store.columns import Stored
 from adjoin.store.database import Database
-from adjoin.store.tenants import Tenant
+from adjoin.store.tenants import ACTIVE, NO_LICENCE, SUSPENDED, WARNING, Tenant
 from adjoin.web.exchange import Request, Response
 
 JSON: Final[Mapping[Detail, str]] = {
@@ -91,7 +92,16 @@ class Call:
             for each in conditions:
                 each.check(headers.entity_tag(version))
 
-        return Change(self.database, self.tenant, self.world.now(), check, await self._repeatable())
+        return Change(self.database, self.tenant, self.world.now(), check, await self._repeatable(), self._recorder())
+
+    def _recorder(self) -> Recorder:
+        return Recorder(
+            actor_of(self.caller, self.request.address),
+            self.request.client_id,
+            self.world.new_id,
+            self.world.now(),
+            self.installation.audit_days,
+        )
 
     async def _repeatable(self) -> Repeatable | None:
         named = headers.repeat(self.header("repeatability-request-id"), self.header("repeatability-first-sent"))
@@ -158,12 +168,18 @@ async def get_singleton(call: Call) -> Response:
     return Response(200, writer.entity(call.place, _singleton(call), asked.select, detail, expanded), JSON[detail])
 
 
-def _singleton(call: Call) -> tuple[str]:
-    """A singleton belongs to a tenant and goes by its id."""
-    return (call.tenant.id,)
+# A tenant without a licence is not served, and so never shown as such.
+_SUBSCRIPTION: Final = {ACTIVE: "active", WARNING: "warning", SUSPENDED: "disabled", NO_LICENCE: "deleted"}
+
+
+def _singleton(call: Call) -> tuple[str, str]:
+    """A singleton belongs to a tenant and goes by its id; it shows the state of the tenant's licence."""
+    return (call.tenant.id, _SUBSCRIPTION[call.tenant.licence_at(call.world.now())])
 
 
 async def _expanded(call: Call, expansion: Expansion) -> writer.Expanded:
+    # What stands within needs the permission that it needs by itself.
+    access.check(call.caller, expansion.navigation.read)
     asked, name = expansion.query, expansion.navigation.name
     place = Place(
         call.root, replace(call.resource, trail=(*call.resource.trail, name), navigation=expansion.navigation)

@@ -1,0 +1,212 @@
+"""`adjoin user`: the people of a tenant, who sign in with a name and a password."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from adjoin.cli.options import Database, DataDir, Json, Settings, TenantName, load, run, tenant_meant
+from adjoin.cli.output import print_json, print_line, print_table
+from adjoin.cli.words import check_permissions
+from adjoin.identity import passwords
+from adjoin.odata.errors import Refusal
+from adjoin.service import sign_in_people
+from adjoin.service.installation import Installation
+from adjoin.service.world import World
+from adjoin.store import users
+from adjoin.store.database import Session
+from adjoin.store.tenants import Tenant
+from adjoin.store.users import User
+
+group = typer.Typer(help="People: who may sign in, and what they may do.", no_args_is_help=True)
+
+_Meant = Annotated[str, typer.Argument(metavar="NAME", help="A person's sign-in name or id.")]
+_FromStdin = Annotated[
+    bool, typer.Option("--password-stdin", help="Read the password from the first line of standard input.")
+]
+
+
+class UserTaken(Refusal):
+    """The tenant has a person of this name."""
+
+
+class NoSuchUser(Refusal):
+    """The tenant has no such person."""
+
+
+class BadUser(Refusal):
+    """A name or password that an account cannot have."""
+
+
+@group.command("add")
+def add(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The sign-in name; unique in its tenant.")],
+    permission: Annotated[
+        list[str] | None,
+        typer.Option("--permission", "-p", metavar="PERMISSION", help="What the person may do. May be repeated."),
+    ] = None,
+    display_name: Annotated[
+        str | None, typer.Option("--display-name", metavar="TEXT", help="[default: the sign-in name]")
+    ] = None,
+    password_stdin: _FromStdin = False,
+    tenant: TenantName = None,
+    json: Json = False,
+    data_dir: DataDir = None,
+    database: Database = None,
+    config: Settings = None,
+) -> None:
+    """Add a person. Asks for the password, unless it is on standard input."""
+    permissions = check_permissions(permission or [])
+    _check_name(name)
+    password_hash = passwords.hashed(_password(password_stdin))
+
+    async def act(installation: Installation, world: World) -> dict[str, object]:
+        meant = await tenant_meant(installation, tenant)
+        new = User(
+            id=world.new_request_id(),
+            name=sign_in_people.folded(name, meant),
+            display_name=display_name or name,
+            password_hash=password_hash,
+            permissions=permissions,
+            created=world.timestamp(),
+        )
+        added = await installation.database.write(lambda session: users.add(session, meant.number, new))
+        if added is None:
+            raise UserTaken(f"The tenant '{meant.name}' has a person '{new.name}' already.")
+        return {"tenant_id": meant.id, "user_id": added.id, "name": added.name}
+
+    made = run(load(config, data_dir=data_dir, database=database), act)
+    if json:
+        print_json(made)
+        return
+    for member, value in made.items():
+        print_line(f"{member:<10} {value}")
+
+
+@group.command("list")
+def list_(
+    tenant: TenantName = None,
+    json: Json = False,
+    data_dir: DataDir = None,
+    database: Database = None,
+    config: Settings = None,
+) -> None:
+    """Print a tenant's people."""
+
+    async def act(installation: Installation, _: World) -> list[User]:
+        meant = await tenant_meant(installation, tenant)
+        return await users.every(installation.database.reader, meant.number)
+
+    columns = ("user_id", "name", "display_name", "permissions", "enabled", "created")
+    values: list[dict[str, object]] = [
+        dict(
+            zip(
+                columns,
+                (each.id, each.name, each.display_name, each.permissions, each.enabled, each.created),
+                strict=True,
+            )
+        )
+        for each in run(load(config, data_dir=data_dir, database=database), act)
+    ]
+    if json:
+        print_json(values)
+    else:
+        print_table(columns, values)
+
+
+@group.command("remove")
+def remove(
+    name: _Meant,
+    tenant: TenantName = None,
+    data_dir: DataDir = None,
+    database: Database = None,
+    config: Settings = None,
+) -> None:
+    """Remove a person. Tokens that clients hold for the person end at once."""
+
+    async def act(session: Session, meant: Tenant, person: User, world: World) -> None:
+        await sign_in_people.end_sign_ins(session, meant.number, person.id, world.now())
+        await users.remove(session, meant.number, person.id)
+
+    _change(name, tenant, act, data_dir=data_dir, database=database, config=config)
+
+
+@group.command("disable")
+def disable(
+    name: _Meant,
+    tenant: TenantName = None,
+    data_dir: DataDir = None,
+    database: Database = None,
+    config: Settings = None,
+) -> None:
+    """Disable a person: no sign-in any more, and tokens that clients hold for the person end at once."""
+
+    async def act(session: Session, meant: Tenant, person: User, world: World) -> None:
+        await users.set_enabled(session, meant.number, person.id, enabled=False)
+        await sign_in_people.end_sign_ins(session, meant.number, person.id, world.now())
+
+    _change(name, tenant, act, data_dir=data_dir, database=database, config=config)
+
+
+@group.command("enable")
+def enable(
+    name: _Meant,
+    tenant: TenantName = None,
+    data_dir: DataDir = None,
+    database: Database = None,
+    config: Settings = None,
+) -> None:
+    """Enable a person who was disabled."""
+
+    async def act(session: Session, meant: Tenant, person: User, _: World) -> None:
+        await users.set_enabled(session, meant.number, person.id, enabled=True)
+
+    _change(name, tenant, act, data_dir=data_dir, database=database, config=config)
+
+
+@group.command("password")
+def password(
+    name: _Meant,
+    password_stdin: _FromStdin = False,
+    tenant: TenantName = None,
+    data_dir: DataDir = None,
+    database: Database = None,
+    config: Settings = None,
+) -> None:
+    """Set a person's password. Tokens that clients hold for the person end at once."""
+    password_hash = passwords.hashed(_password(password_stdin))
+
+    async def act(session: Session, meant: Tenant, person: User, world: World) -> None:
+        await users.set_password(session, meant.number, person.id, password_hash)
+        await sign_in_people.end_sign_ins(session, meant.number, person.id, world.now())
+
+    _change(name, tenant, act, data_dir=data_dir, database=database, config=config)
+
+
+def _change(name: str, tenant: str | None, act: sign_in_people.Change, **sources: object) -> None:
+    """Change the person who is meant, in one transaction. Raises NoSuchUser."""
+
+    async def changed(installation: Installation, world: World) -> bool:
+        meant = await tenant_meant(installation, tenant)
+        return await sign_in_people.change(installation.database, meant, name, act, world)
+
+    if not run(load(sources.pop("config"), **sources), changed):  # type: ignore[arg-type]
+        raise NoSuchUser(f"There is no person '{name}'; `adjoin user list` shows those there are.")
+
+
+def _password(from_stdin: bool) -> str:
+    """The password that is given; never on the command line, where other processes see it. Raises BadUser."""
+    if from_stdin:
+        given = sys.stdin.readline().rstrip("\r\n")
+    else:
+        given = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+    if not passwords.SHORTEST <= len(given) <= passwords.LONGEST:
+        raise BadUser(f"A password has {passwords.SHORTEST} to {passwords.LONGEST} characters.")
+    return given
+
+
+def _check_name(name: str) -> None:
+    if not name or len(name) > 256 or name.split() != [name] or not name.isprintable():
+        raise BadUser(f"'{name}' is no sign-in name: it is one word of at most 256 characters.")

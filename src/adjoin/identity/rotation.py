@@ -1,0 +1,61 @@
+"""The built-in issuer's keys in a service that runs: a rotation on disk is noticed, without a restart."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final, TypeAlias
+
+import structlog
+
+from adjoin.identity.keys import KeyRefusal, open_ring
+
+_INTERVAL: Final = 1.0
+_Stamp: TypeAlias = tuple[int, tuple[str, ...]]
+
+
+class LiveRing:
+    """The keys in a folder, read again when the folder changes.
+
+    A change that can't be used is logged and leaves the keys as they were: a service that runs is not brought down by
+    a file that is dropped into its folder.
+    """
+
+    def __init__(self, folder: Path, now: float) -> None:
+        """Open the folder as `open_ring` does. Raises a KeyRefusal."""
+        self._folder = folder
+        self._seen = _stamp(folder)
+        self._loaded = open_ring(folder, now)
+        self.ring = self._loaded.at(now)
+        """The keys that sign and verify now."""
+        self._next = now + _INTERVAL
+
+    def changed(self, now: float, at_once: bool = False) -> bool:
+        """Look at the folder, once a second or `at_once`; True when the keys in use are others than before."""
+        if now < self._next and not at_once:
+            return False
+        self._next = now + _INTERVAL
+        stamp = _stamp(self._folder)
+        if stamp != self._seen:
+            # The stamp is from before the reading, so that what changes meanwhile is read the next time.
+            self._seen = stamp
+            self._read(now)
+        before, self.ring = self.ring, self._loaded.at(now)
+        return list(before.verification) != list(self.ring.verification)
+
+    def _read(self, now: float) -> None:
+        log = structlog.get_logger("adjoin.keys")
+        try:
+            self._loaded = open_ring(self._folder, now)
+        except KeyRefusal as refusal:
+            log.error("keys not read again", reason=refusal.message)
+            return
+        log.info("keys read again", signing=self._loaded.signing.kid, keys=len(self._loaded.verification))
+
+
+def _stamp(folder: Path) -> _Stamp | None:
+    """What tells that the folder changed: its time, and the names in it, as two changes can fall on one time."""
+    try:
+        return os.stat(folder).st_mtime_ns, tuple(sorted(os.listdir(folder)))
+    except OSError:
+        return None

@@ -1,0 +1,78 @@
+"""Verified tokens: whose token a text is to be, its verification, and the memory of what was verified before."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from typing import TypeAlias
+
+from adjoin.identity import tokens
+from adjoin.identity.caller import Caller
+from adjoin.identity.errors import TokenRefusal
+from adjoin.identity.trust import Trust
+
+_Known: TypeAlias = OrderedDict[bytes, tuple[Caller, int]]
+
+
+def choose(token: str, trusts: tuple[Trust, ...]) -> Trust:
+    """The party that a token has to be verified by: of those that its `iss` names, the one that has its key.
+
+    The payload isn't verified yet, so it decides nothing but where to look: a token that lies is then refused by the
+    party that it chose. Two parties can share issuers, since the built-in issuer's tokens bear Entra's names; where
+    they share even a `kid`, the one that comes first is asked, and the built-in issuer is the first.
+    """
+    first = trusts[0]
+    if len(trusts) == 1:
+        return first
+    try:
+        header, payload = tokens.said(token)
+    except TokenRefusal:
+        return first  # which refuses it for the same fault
+    named = [each for each in trusts if each.claimed_by(payload.get("iss"), payload.get("tid"))]
+    kid = header.get("kid")
+    having = (each for each in named if isinstance(kid, str) and kid in each.keys)
+    # Without the key, the last: an external party may have a new key that isn't known yet.
+    return next(having, named[-1] if named else first)
+
+
+class VerifiedTokens:
+    """Callers of tokens verified before, so that a signature is checked once and not on each request.
+
+    Only what was verified is kept, under the token's SHA-256: the cache never holds a token that could be taken from
+    it. Bounded; the least recently used goes first. A hit still looks at the clock. The trusts belong to the cache,
+    since what it holds is true under those alone. The first is the built-in issuer's.
+    """
+
+    def __init__(self, *trusts: Trust, size: int = 10_000) -> None:
+        self._size = size
+        # One attribute, replaced as a whole: a verification that runs meanwhile in a thread files its result with
+        # the trusts that it began with.
+        self._state: tuple[tuple[Trust, ...], _Known] = (trusts, OrderedDict())
+
+    def __len__(self) -> int:
+        return len(self._state[1])
+
+    def verify(self, token: str, now: float) -> Caller:
+        """As the function `tokens.verify` does, from memory where it can."""
+        trusts, known = self._state
+        tokens.check_form(token)
+        digest = hashlib.sha256(token.encode("ascii")).digest()
+        found = known.pop(digest, None)
+        if found is None:
+            trust = choose(token, trusts)
+            found = (tokens.verify(token, trust, now), trust.clock_skew)
+        else:
+            # Popped first: an expired token is not put back.
+            tokens.check_lifetime(found[0].expires, found[0].not_before, found[1], now)
+        known[digest] = found
+        if len(known) > self._size:
+            known.popitem(last=False)
+        return found[0]
+
+    def party(self, token: str) -> Trust:
+        """The party that `verify` asks about this token."""
+        return choose(token, self._state[0])
+
+    def forget(self, *trusts: Trust) -> None:
+        """Forget every token; with `trusts`, verify by those from now on (after a change of keys or settings)."""
+        self._state = (trusts or self._state[0], OrderedDict())

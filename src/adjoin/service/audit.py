@@ -1,0 +1,135 @@
+"""What was done, by whom, and what was there before and after: events in the transaction of the change they tell of.
+
+Events are added, never changed. Each carries a key in the order of time, by which old ones are found when their time to
+be kept is over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from adjoin import model
+from adjoin.identity.caller import Caller, Kind
+from adjoin.odata.edm import EntityType
+from adjoin.odata.values import BadValue, Instant, parse_guid, time_ordered_guid
+from adjoin.store import rows
+from adjoin.store.columns import Row, Value
+from adjoin.store.database import Session
+from adjoin.store.tables import table_of
+
+SUCCESS: Final = "Success"
+FAILURE: Final = "Failure"
+_TABLE: Final = table_of(model.AUDIT_EVENT)
+_COMPONENT: Final = "Domain Join Connectors"
+_SIGN_IN: Final = "Sign-in"
+_DAY_MS: Final = 86_400_000
+# How many events are dropped with one that is added, so that no change waits for a large clean-up.
+_DROPPED_AT_ONCE: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Recorder:
+    """Records what one request does. `correlation` is the caller's id for it, `keep_days` how long events are kept."""
+
+    actor: Mapping[str, object]
+    correlation: str
+    new_id: Callable[[], str]
+    now: float
+    keep_days: int
+
+    async def change(
+        self, session: Session, tenant: int, entity: EntityType, operation: str, before: Row | None, after: Row | None
+    ) -> None:
+        """Record a change: Create, Patch or Delete, with the row before and after as far as there is one."""
+        name = entity.name[:1].upper() + entity.name[1:]
+        key = entity.properties.index(entity.key)
+        shown = after or before or ()
+        resource = {
+            "displayName": _text(_named(entity, shown, "displayName")),
+            "modifiedProperties": _modified(entity, before, after),
+            "auditResourceType": name,
+            "resourceId": _text(shown[key]) if shown else None,
+        }
+        await self._add(session, tenant, f"{operation} {name}", operation, SUCCESS, _COMPONENT, [resource])
+
+    async def refused_sign_in(self, session: Session, tenant: int, why: str) -> None:
+        """Record a sign-in that was refused; `why` is Entra's words, which hold no secret."""
+        resource: dict[str, object] = {
+            "displayName": why,
+            "modifiedProperties": [],
+            "auditResourceType": _SIGN_IN,
+            "resourceId": None,
+        }
+        await self._add(session, tenant, _SIGN_IN, "Action", FAILURE, "Token service", [resource])
+
+    async def _add(
+        self,
+        session: Session,
+        tenant: int,
+        activity: str,
+        operation: str,
+        result: str,
+        component: str,
+        resources: Sequence[Mapping[str, Any]],
+    ) -> None:
+        values: dict[str, Value] = {
+            "id": self.new_id(),
+            "displayName": activity,
+            "componentName": component,
+            "actor": self.actor,
+            "activity": activity,
+            "activityDateTime": Instant.from_unix(self.now),
+            "activityType": activity,
+            "activityOperationType": operation,
+            "activityResult": result,
+            "correlationId": _guid_or(self.correlation, self.new_id),
+            "resources": resources,
+            "category": "DeviceConfiguration",
+        }
+        await rows.insert(session, _TABLE, tenant, values, 1)
+        oldest = time_ordered_guid(max(int(self.now * 1_000) - self.keep_days * _DAY_MS, 0), bytes(10))
+        await rows.drop_before(session, _TABLE, tenant, oldest, _DROPPED_AT_ONCE)
+
+
+def actor_of(caller: Caller, address: str | None) -> dict[str, object]:
+    """The caller as an event names it."""
+    is_program = caller.kind is Kind.APPLICATION
+    return {
+        "auditActorType": "Application" if is_program else "ItPro",
+        "userPermissions": sorted(caller.permissions),
+        "applicationId": caller.client_id,
+        "applicationDisplayName": caller.name if is_program else None,
+        "userPrincipalName": None if is_program else caller.name,
+        "servicePrincipalName": None,
+        "ipAddress": address,
+        "userId": None if is_program else caller.subject,
+    }
+
+
+def _named(entity: EntityType, row: Row | tuple[()], name: str) -> object:
+    declared = entity.find_property(name)
+    return row[entity.properties.index(declared)] if declared is not None and row else None
+
+
+def _modified(entity: EntityType, before: Row | None, after: Row | None) -> list[dict[str, object]]:
+    """What is another than before; all of it where there is no before or no after."""
+    modified: list[dict[str, object]] = []
+    for at, each in enumerate(entity.properties):
+        old, new = before[at] if before else None, after[at] if after else None
+        if old != new:
+            modified.append({"displayName": each.name, "oldValue": _text(old), "newValue": _text(new)})
+    return modified
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def _guid_or(text: str, new_id: Callable[[], str]) -> str:
+    """The caller's id where it is a GUID, as the event's type wants it; else a new one."""
+    try:
+        return parse_guid(text)
+    except BadValue:
+        return new_id()

@@ -1,0 +1,44 @@
+"""Rows of people: one name in a tenant, and the changes to an account."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+from adjoin.store import tenants, users
+from adjoin.store.database import Session
+from adjoin.store.migrate import migrate
+from adjoin.store.sqlite import SQLite
+from adjoin.store.users import User
+
+ALICE = User("id-a", "alice", "Alice", "hash", ("P", "Q"), "2027")
+
+
+def test_people_are_kept_by_tenant(tmp_path: Path) -> None:
+    async def act(session: Session) -> None:
+        for number in (1, 2):
+            await tenants.add(session, f"tenant {number}", f"name {number}", "active", "2027")
+        assert await users.add(session, 1, ALICE) == ALICE
+        assert await users.add(session, 1, replace(ALICE, id="id-b")) is None
+        assert await users.add(session, 1, replace(ALICE, name="bob")) is None
+        assert await users.add(session, 2, ALICE) == ALICE
+        assert await users.find(session, 1, "id-a") == ALICE
+        assert await users.find_by_name(session, 1, "alice") == ALICE
+        assert await users.find_by_name(session, 1, "Alice") is None
+        await users.set_enabled(session, 1, "id-a", enabled=False)
+        await users.set_password(session, 1, "id-a", "new")
+        assert await users.every(session, 1) == [replace(ALICE, enabled=False, password_hash="new")]
+        await users.remove(session, 1, "id-a")
+        assert await users.every(session, 1) == []
+        assert await users.every(session, 2) == [ALICE]
+
+    async def whole() -> None:
+        migrate(tmp_path / "adjoin.db")
+        database = SQLite(tmp_path / "adjoin.db")
+        try:
+            await database.write(act)
+        finally:
+            await database.close()
+
+    asyncio.run(whole())
