@@ -9,11 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests import postgresql as postgresql_
 from tests.server import Server, config_of
 
 from adjoin.identity.keys import open_ring
 
 Opens = Callable[..., Server]
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[postgresql_.Databases]:
+    """Databases on a PostgreSQL server that is started for the first test that wants one."""
+    server = postgresql_.Server()
+    yield postgresql_.Databases(server)
+    server.remove()
 
 
 @pytest.fixture(scope="session")

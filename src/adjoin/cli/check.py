@@ -17,6 +17,7 @@ from adjoin.odata.errors import Refusal
 from adjoin.service.installation import Installation
 from adjoin.service.world import World
 from adjoin.store import tenants
+from adjoin.store.health import signs
 
 _LOW_SPACE: Final = 256 * 1024 * 1024
 
@@ -36,7 +37,7 @@ def check(json: Json = False, data_dir: DataDir = None, database: Database = Non
     findings = _files(loaded)
     if all(each.healthy for each in findings):
         try:
-            findings += run(loaded, _inside)
+            findings += run(loaded, _inside if loaded.database_url is None else _inside_postgresql)
         except Refusal as refusal:
             findings.append(Finding("installation", False, refusal.message))
     healthy = all(each.healthy for each in findings)
@@ -54,7 +55,9 @@ def _files(loaded: Config) -> list[Finding]:
         says = f"{loaded.data_dir} is not there; `adjoin serve` makes it at the first start"
         return [Finding("data directory", False, says)]
     private = [_private(loaded.data_dir, "data directory")]
-    if loaded.database_file.exists():
+    if loaded.database_url is not None:
+        pass  # its files are on its server
+    elif loaded.database_file.exists():
         private.append(_private(loaded.database_file, "database file"))
     else:
         private.append(Finding("database file", False, f"{loaded.database_file} is not there"))
@@ -71,13 +74,22 @@ def _private(path: Path, what: str) -> Finding:
 
 
 async def _inside(installation: Installation, world: World) -> list[Finding]:
+    ((verdict,), *_more) = await installation.database.reader.fetch("PRAGMA quick_check(1)")
+    found = Finding("database", verdict == "ok", "sound and up to date" if verdict == "ok" else str(verdict))
+    return [found, *await _contents(installation, world)]
+
+
+async def _inside_postgresql(installation: Installation, world: World) -> list[Finding]:
+    found = [Finding(each.what, each.healthy, each.says) for each in await signs(installation.database.reader)]
+    return [*found, *await _contents(installation, world)]
+
+
+async def _contents(installation: Installation, world: World) -> list[Finding]:
     reader = installation.database.reader
-    ((verdict,), *_more) = await reader.fetch("PRAGMA quick_check(1)")
     every = await tenants.every(reader)
     licensed = sum(each.licensed(world.now()) for each in every)
     keys = len(installation.ring.verification)
     return [
-        Finding("database", verdict == "ok", "sound and up to date" if verdict == "ok" else str(verdict)),
         Finding("signing keys", keys > 0, f"{keys} in use"),
         Finding("tenants", licensed > 0, f"{len(every)}, {licensed} with an active licence"),
     ]

@@ -22,6 +22,7 @@ from adjoin.cli.options import Cloud, Database, DataDir, Settings, load
 from adjoin.config import Config
 from adjoin.identity.certificates import CA_FILE
 from adjoin.odata.tokens import words
+from adjoin.store.address import shown
 from adjoin.web.app import create
 
 _BODY: Final = (
@@ -172,7 +173,10 @@ def _greeting(loaded: Config) -> str:
     program = Path(sys.argv[0]).resolve()
     start = [sys.executable, "-m", "adjoin"] if program.suffix == ".py" else [str(program)]
     words = [*start, "token", "--data-dir", str(loaded.data_dir.resolve())]
-    if loaded.database is not None:
+    if loaded.database_url is not None:
+        # A password is not printed: it is left to the environment, or to ~/.pgpass.
+        words += ["--database", shown(loaded.database_url)]
+    elif loaded.database is not None:
         words += ["--database", str(loaded.database_file.resolve())]
     if loaded.cloud != "global":
         words += ["--cloud", loaded.cloud]

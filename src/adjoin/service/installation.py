@@ -6,19 +6,22 @@ The server and every command open it the same way, and may do so at the same tim
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from adjoin.identity.keys import KeyRing
 from adjoin.identity.rotation import LiveRing
 from adjoin.odata.paging import TokenKey
+from adjoin.service.key_sharing import KeySharing
 from adjoin.service.world import World
 from adjoin.store import settings, tenants
 from adjoin.store.database import Database, Session, Unusable
-from adjoin.store.migrate import migrate
-from adjoin.store.sqlite import SQLite
+from adjoin.store.opening import opened
 from adjoin.store.tenants import ACTIVE, Tenant
+
+T = TypeVar("T")
 
 FIRST_TENANT: Final = "default"
 _PAGING_KEY: Final = "paging-key"
@@ -31,8 +34,14 @@ class Installation:
     database: Database
     keys: LiveRing
     paging_key: TokenKey
+    sharing: KeySharing | None = None
+    """Where the keys are shared by the nodes of one database."""
     audit_days: int = 365
     """How many days audit events are kept."""
+
+    async def change_keys(self, act: Callable[[], T]) -> T:
+        """Run `act`, which changes the signing keys in their folder, for every node."""
+        return act() if self.sharing is None else await self.sharing.change(act)
 
     @property
     def ring(self) -> KeyRing:
@@ -40,21 +49,27 @@ class Installation:
         return self.keys.ring
 
 
-async def open_installation(data_dir: Path, database_file: Path, keys_dir: Path, world: World) -> Installation:
-    """Open an installation, making what is missing. Raises Unusable or a KeyRefusal."""
+async def open_installation(data_dir: Path, place: Path | str, keys_dir: Path, world: World) -> Installation:
+    """Open an installation, making what is missing; `place` is the database's file, or its URL.
+
+    Raises Unusable, Unavailable or a KeyRefusal.
+    """
     _make_private(data_dir)
-    _make_private(database_file.parent)
-    migrate(database_file)
-    keys = LiveRing(keys_dir, world.now())
-    database = SQLite(database_file)
+    if isinstance(place, Path):
+        _make_private(place.parent)
+    database = await opened(place)
     try:
+        sharing = None if isinstance(place, Path) else KeySharing(database, keys_dir)
+        if sharing is not None:
+            await sharing.begin(world.now())
+        keys = LiveRing(keys_dir, world.now())
         paging_key = await settings.find(database.reader, _PAGING_KEY)
         if paging_key is None:
             paging_key = await _begin(database, world)
     except BaseException:
         await database.close()
         raise
-    return Installation(database, keys, TokenKey(paging_key))
+    return Installation(database, keys, TokenKey(paging_key), sharing)
 
 
 async def _begin(database: Database, world: World) -> bytes:

@@ -27,12 +27,14 @@ class Database(Protocol):
     @property
     def reader(self) -> Session: ...
 
-    async def write(self, act: Callable[[Session], Awaitable[T]]) -> T:
+    async def write(self, act: Callable[[Session], Awaitable[T]], adds: bool = False) -> T:
         """Run `act` in a transaction and give its result once that is on disk.
 
         Writes that arrive together share a commit. `act` awaits nothing but its session, and may be run again from
         the start when a neighbour in the same commit fails: it must do nothing that a rollback does not undo.
-        Raises what `act` raises (and then nothing of it is kept), Unavailable, or Overloaded.
+        `adds` says that all it does is to add rows by statements that say so (`Insertion`), and to drop what is over:
+        then its statements may take turns with those of others of its kind.
+        Raises what `act` raises (and then nothing of it is kept), Unavailable, Overloaded, or Uncertain.
         """
         ...
 
@@ -47,6 +49,10 @@ class StoreRefusal(Refusal):
 
 class Unavailable(StoreRefusal):
     """The database is busy, full, read-only or gone."""
+
+
+class Uncertain(StoreRefusal):
+    """The database was lost while it kept a change: it may or may not have been made."""
 
 
 class Overloaded(StoreRefusal):

@@ -12,8 +12,9 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from adjoin.odata.bound import Bound, Order
-from adjoin.store.columns import Row, Stored, Table, Value, columns, stored
+from adjoin.store.columns import Column, Row, Stored, Table, Value, columns, snake, stored
 from adjoin.store.database import Session
+from adjoin.store.statements import Insertion
 from adjoin.store.where import Parameters, condition, following, order, value
 
 
@@ -77,7 +78,7 @@ async def insert(
     parameters: list[object] = [tenant, version]
     for each in table.type.properties:
         parameters.extend(stored(each, values[each.name]))
-    inserted = await session.fetch(_insert_sql(table), parameters)
+    inserted = await session.fetch(_insertion(table), parameters)
     return table.stored(inserted[0]) if inserted else None
 
 
@@ -108,13 +109,10 @@ async def drop_before(session: Session, table: Table, tenant: int, key: str, mos
 
 
 @lru_cache(maxsize=64)
-def _insert_sql(table: Table) -> str:
-    names = [column.name for _, column in table.columns]
-    places = ", ".join(f"?{number}" for number in range(1, len(names) + 3))
-    return (
-        f"INSERT INTO {table.name} (tenant, row_version, {', '.join(names)}) VALUES ({places}) "
-        f"ON CONFLICT DO NOTHING RETURNING {table.selected}, row_version"
-    )
+def _insertion(table: Table) -> Insertion:
+    shown = [snake(each.name) for each in table.type.properties]
+    columns = (Column("tenant", "integer"), Column("row_version", "ticks"), *(column for _, column in table.columns))
+    return Insertion(table.name, columns, ("tenant", table.key), (*shown, "row_version"))
 
 
 @lru_cache(maxsize=256)

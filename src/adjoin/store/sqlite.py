@@ -134,7 +134,7 @@ class SQLite:
     def reader(self) -> Session:
         return self._reader
 
-    async def write(self, act: Callable[[Session], Awaitable[T]]) -> T:
+    async def write(self, act: Callable[[Session], Awaitable[T]], adds: bool = False) -> T:  # noqa: ARG002 - one at a time
         if self._closed:
             raise Unavailable("The service is stopping.")
         if self._waiting >= _QUEUE_LIMIT:

@@ -1,0 +1,163 @@
+"""A database on a PostgreSQL server: a few connections to read, and one that writes in groups, as SQLite's writer does.
+
+At any time one transaction writes, whichever node has it: each takes the same lock first. So what a write has read is
+still so when it changes it, and nothing has to be tried again; a group holds all that came while the last one was kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+from adjoin.store import group
+from adjoin.store.address import shown
+from adjoin.store.database import Overloaded, Session, StoreRefusal, Unavailable, Uncertain
+from adjoin.store.group import Job, Outcome, Undone
+from adjoin.store.link import Link, Lost, connect
+from adjoin.store.readers import Readers
+
+T = TypeVar("T")
+
+READERS: Final = 8
+WRITE_LOCK: Final = 0x61646A6E
+"""The advisory lock of whoever writes ("adjn")."""
+
+_QUEUE_LIMIT: Final = 4_096
+_GROUP_LIMIT: Final = 512
+_BEGIN: Final = f"BEGIN; SELECT pg_advisory_xact_lock({WRITE_LOCK})"
+# What was acknowledged is kept, whatever the server's own default; a stricter one stays.
+_DURABLE: Final = (
+    "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+)
+
+
+class PostgreSQL:
+    """An open database. Make, use and close it on one event loop; it connects when it is first used, and again."""
+
+    def __init__(self, url: str, readers: int = READERS) -> None:
+        self.url = url
+        self._reader = Readers(self._connected, readers)
+        self._link: Link | None = None
+        self._queue: deque[Job] = deque()
+        self._waiting = 0
+        self._closed = False
+        self._come = asyncio.Event()
+        self._writer = asyncio.get_running_loop().create_task(self._write_until_closed(), name="writer")
+
+    def __repr__(self) -> str:
+        return f"PostgreSQL({shown(self.url)})"
+
+    @property
+    def reader(self) -> Session:
+        return self._reader
+
+    async def write(self, act: Callable[[Session], Awaitable[T]], adds: bool = False) -> T:
+        if self._closed:
+            raise Unavailable("The service is stopping.")
+        if self._waiting >= _QUEUE_LIMIT:
+            raise Overloaded("More writes are waiting than the service takes on.")
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._waiting += 1
+        self._queue.append(Job(act, future, adds))
+        self._come.set()
+        return await future
+
+    async def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self._come.set()
+        await self._writer
+        await self._reader.close()
+
+    async def _connected(self) -> Link:
+        return await connect(self.url)
+
+    async def _write_until_closed(self) -> None:
+        while True:
+            await self._come.wait()
+            self._come.clear()
+            while self._queue:
+                jobs = [self._queue.popleft() for _ in range(min(len(self._queue), _GROUP_LIMIT))]
+                try:
+                    outcomes = await self._commit(jobs)
+                except Exception as error:  # noqa: BLE001 - whoever waits for these has to hear, and the next go on
+                    self._drop()
+                    outcomes = [Outcome(job, error=error) for job in jobs]
+                self._settle(outcomes)
+            if self._closed:
+                break
+        if self._link is not None:
+            await self._link.close()
+
+    def _settle(self, outcomes: list[Outcome]) -> None:
+        self._waiting -= len(outcomes)
+        for each in outcomes:
+            if each.job.future.done():
+                continue
+            if each.error is None:
+                each.job.future.set_result(each.result)
+            else:
+                each.job.future.set_exception(each.error)
+
+    async def _commit(self, jobs: list[Job]) -> list[Outcome]:
+        """Run the jobs in one transaction; if one of them undoes it, each in one of its own."""
+        try:
+            link = await self._begun()
+            outcomes = await group.run(link, jobs)
+        except Undone as undone:
+            await self._roll_back()
+            if len(jobs) == 1:
+                return [Outcome(jobs[0], error=undone.error)]
+            return [outcome for job in jobs for outcome in await self._commit([job])]
+        except Unavailable as refusal:
+            # Nothing was kept: the transaction ended with the connection, or never began.
+            await self._roll_back()
+            return [Outcome(job, error=refusal) for job in jobs]
+        try:
+            await link.run("COMMIT")
+        except Unavailable as refusal:
+            return await self._not_kept(link, outcomes, refusal)
+        return outcomes
+
+    async def _not_kept(self, link: Link, outcomes: list[Outcome], refusal: Unavailable) -> list[Outcome]:
+        """What to tell when the end of a transaction was not confirmed. It is never tried again from here."""
+        told: StoreRefusal = refusal
+        if link.lost:
+            told = Uncertain(
+                "The database was lost while it kept the change. It may have been made: look, then repeat."
+            )
+        await self._roll_back()
+        return [Outcome(each.job, error=each.error or told) for each in outcomes]
+
+    async def _begun(self) -> Link:
+        """The connection, in a transaction that holds the lock. A connection that died meanwhile is replaced."""
+        if self._link is not None and not self._link.lost:
+            try:
+                await self._link.run(_BEGIN)
+            except Lost:
+                self._drop()
+            else:
+                return self._link
+        link = self._link = await self._connected()
+        await link.run(_DURABLE)
+        await link.run(_BEGIN)
+        return link
+
+    async def _roll_back(self) -> None:
+        if self._link is None:
+            return
+        try:
+            await self._link.run("ROLLBACK")
+        except Exception:  # noqa: BLE001 - then the server does, with the connection
+            self._drop()
+        else:
+            # What was shown was rolled back, too.
+            self._link.tenant = None
+
+    def _drop(self) -> None:
+        if self._link is not None:
+            self._link.abandon()
+            self._link = None

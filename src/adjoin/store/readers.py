@@ -1,0 +1,111 @@
+"""The connections that PostgreSQL is read through: a few, each left showing the tenant that it was last used for.
+
+So a read costs one round trip, and one more only where no connection shows its tenant already and no more may be made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final
+
+from adjoin.store.database import Overloaded, Unavailable
+from adjoin.store.link import Link, Lost
+from adjoin.store.statements import tenant_of
+
+_WAITING_LIMIT: Final = 4_096
+
+
+class Readers:
+    """A session over at most so many connections. What fails for a lost connection is tried once more on another."""
+
+    def __init__(self, connect: Callable[[], Awaitable[Link]], most: int) -> None:
+        self._connect = connect
+        self._most = most
+        self._made = 0
+        self._idle: list[Link] = []
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._closed = False
+
+    async def fetch(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        try:
+            return await self._fetch(sql, parameters)
+        except Lost:
+            return await self._fetch(sql, parameters)
+
+    async def _fetch(self, sql: str, parameters: Sequence[object]) -> list[tuple[Any, ...]]:
+        link = await self._take(tenant_of(sql, parameters))
+        try:
+            return await link.fetch(sql, parameters)
+        finally:
+            self._give_back(link)
+
+    async def close(self) -> None:
+        """Take on nothing more, and let go of the connections that are not in use; those in use end with their use."""
+        self._closed = True
+        for waiter in self._waiting:
+            if not waiter.done():
+                waiter.set_result(None)
+        for link in self._idle:
+            await link.close()
+        self._idle.clear()
+
+    async def _take(self, tenant: int) -> Link:
+        while True:
+            if self._closed:
+                raise Unavailable("The service is stopping.")
+            link = self._found(tenant)
+            if link is not None:
+                return link
+            if self._made < self._most:
+                return await self._another()
+            if self._idle:
+                return self._idle.pop()
+            await self._wait()
+
+    def _found(self, tenant: int) -> Link | None:
+        """An idle connection that shows this tenant."""
+        for at in range(len(self._idle) - 1, -1, -1):
+            if self._idle[at].lost:
+                del self._idle[at]
+                self._made -= 1
+            elif self._idle[at].tenant == tenant:
+                return self._idle.pop(at)
+        return None
+
+    async def _another(self) -> Link:
+        self._made += 1
+        try:
+            return await self._connect()
+        except BaseException:
+            self._made -= 1
+            self._wake()
+            raise
+
+    async def _wait(self) -> None:
+        if len(self._waiting) >= _WAITING_LIMIT:
+            raise Overloaded("More reads are waiting than the service takes on.")
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiter)
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled():
+                self._wake()
+            raise
+
+    def _give_back(self, link: Link) -> None:
+        if link.lost or self._closed:
+            link.abandon()
+            self._made -= 1
+        else:
+            self._idle.append(link)
+        self._wake()
+
+    def _wake(self) -> None:
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
