@@ -64,6 +64,7 @@ class Service:
     """An application on its own data directory and event loop; requests carry a token that may do everything."""
 
     data_dir: Path
+    database: str | None = None
     ticks: Iterator[int] = field(default_factory=itertools.count)
     runner: asyncio.Runner = field(default_factory=asyncio.Runner)
     application: Application = field(init=False)
@@ -76,7 +77,9 @@ class Service:
         return NOW + next(self.ticks) / 1_000
 
     def __enter__(self) -> Service:
-        self.application = create(Config(data_dir=self.data_dir, log_requests=False), World(now=self._now))
+        self.application = create(
+            Config(data_dir=self.data_dir, database=self.database, log_requests=False), World(now=self._now)
+        )
         self.runner.__enter__()
         self.runner.run(self.application.open())
         self.token = self.token_with(WRITE, READ_EVENTS)

@@ -303,7 +303,7 @@ class TestQueue:
 
 
 class TestReaders:
-    def test_share_a_few_connections(self, url: str, postgresql: Databases) -> None:
+    def test_share_a_few_connections(self, url: str) -> None:
         sql = f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{name_of(url)}'"
 
         async def run() -> None:
