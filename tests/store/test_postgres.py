@@ -70,9 +70,9 @@ def count_and_put(name: str) -> Act:
     return act
 
 
-async def in_one_group(database: Database, jobs: list[Act], adds: bool = False) -> list[Any]:
+async def in_one_group(database: Database, jobs: list[Act]) -> list[Any]:
     """The results, or the exceptions, of jobs that share a commit: all come before the writer gets its turn."""
-    futures = [asyncio.ensure_future(database.write(job, adds)) for job in jobs]
+    futures = [asyncio.ensure_future(database.write(job)) for job in jobs]
     return await asyncio.gather(*futures, return_exceptions=True)
 
 
@@ -198,31 +198,37 @@ class TestGroupCommit:
         postgresql.server.execute(f"ALTER DATABASE {name_of(url)} RESET synchronous_commit")
 
 
-class TestJobsThatAdd:
-    """They take turns, and what they insert goes in as one statement; it comes to the same."""
+class TestInsertions:
+    """They are gathered until something could see them, and go in as one statement; it comes to the same."""
 
-    def test_each_has_its_own_row(self, url: str) -> None:
+    def test_each_job_has_its_own_row(self, url: str) -> None:
         async def act(database: Database) -> None:
             for number in (1, 2):
                 await new_tenant(database, number)
-            jobs = [insertion(at, 1 + at % 2) for at in range(50)]
-            made = await in_one_group(database, jobs, adds=True)
+            made = await in_one_group(database, [insertion(at, 1 + at % 2) for at in range(50)])
             for at, each in enumerate(made):
                 assert each == await rows.get(database.reader, TABLE, 1 + at % 2, guid(at))
                 assert await rows.get(database.reader, TABLE, 2 - at % 2, guid(at)) is None
 
         on(url, act)
 
-    def test_of_two_with_one_key_the_first_has_it(self, url: str) -> None:
+    def test_are_seen_by_the_next_statement_of_any_job(self, url: str) -> None:
+        async def counts(session: Session) -> int:
+            return await rows.count(session, TABLE, 1)
+
         async def act(database: Database) -> None:
             await new_tenant(database, 1)
-            first, second, third = await in_one_group(database, [insertion(at) for at in (7, 7, 8)], adds=True)
-            assert second is None
+            jobs = [insertion(1), counts, insertion(2), insertion(3), counts]
+            assert (await in_one_group(database, jobs))[1::3] == [1, 3]
+
+        on(url, act)
+
+    def test_of_two_with_one_key_the_first_is_kept(self, url: str) -> None:
+        async def act(database: Database) -> None:
+            await new_tenant(database, 1)
+            first, second, third = await in_one_group(database, [insertion(at) for at in (7, 7, 8)])
+            assert isinstance(second, Unavailable)
             assert [first, third] == [await rows.get(database.reader, TABLE, 1, guid(at)) for at in (7, 8)]
-            assert await in_one_group(database, [insertion(7), insertion(9)], adds=True) == [
-                None,
-                await rows.get(database.reader, TABLE, 1, guid(9)),
-            ]
 
         on(url, act)
 
@@ -234,7 +240,7 @@ class TestJobsThatAdd:
         async def act(database: Database) -> None:
             await new_tenant(database, 1)
             jobs = [insertion(1), fails, insertion(3), insertion(4, tenant=99)]
-            one, two, three, four = await in_one_group(database, jobs, adds=True)
+            one, two, three, four = await in_one_group(database, jobs)
             assert one == await rows.get(database.reader, TABLE, 1, guid(1))
             assert three == await rows.get(database.reader, TABLE, 1, guid(3))
             assert (type(two), type(four)) == (Wrong, Unavailable)
@@ -242,7 +248,7 @@ class TestJobsThatAdd:
 
         on(url, act)
 
-    def test_insert_once_for_all(self, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_go_in_at_once(self, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
         added: list[int] = []
         add = Link.add
 
@@ -253,7 +259,7 @@ class TestJobsThatAdd:
         async def act(database: Database) -> None:
             await new_tenant(database, 1)
             monkeypatch.setattr(Link, "add", counted)
-            await in_one_group(database, [insertion(at) for at in range(64)], adds=True)
+            await in_one_group(database, [insertion(at) for at in range(64)])
 
         on(url, act)
         assert added == [64]
@@ -278,7 +284,7 @@ class TestQueue:
         on(url, act)
 
     def test_finishes_what_is_queued_when_it_closes_and_takes_nothing_after(self, url: str) -> None:
-        async def run() -> list[str]:
+        async def run() -> list[Any]:
             database = PostgreSQL(url)
             jobs = [asyncio.ensure_future(database.write(put(f"{number:04}"))) for number in range(700)]
             await asyncio.sleep(0)

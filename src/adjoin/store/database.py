@@ -6,6 +6,8 @@ SQL is written once, with `?1`-style parameters; each engine puts them in its ow
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol, TypeVar
 
 from adjoin.odata.errors import Refusal
@@ -13,8 +15,33 @@ from adjoin.odata.errors import Refusal
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, eq=False)
+class Insertion:
+    """An INSERT of rows of one form: what stands before VALUES, and how many values a row has. One for each table."""
+
+    into: str
+    width: int
+
+    @lru_cache(maxsize=256)  # noqa: B019 - they live as long as the program
+    def text(self, rows: int) -> str:
+        """The statement for this many rows."""
+        places = (
+            f"({', '.join(f'?{at * self.width + number}' for number in range(1, self.width + 1))})"
+            for at in range(rows)
+        )
+        return f"{self.into} VALUES {', '.join(places)}"
+
+
 class Session(Protocol):
     """One connection's view: the current state for a read, the open transaction for a write."""
+
+    async def insert(self, insertion: Insertion, row: Sequence[object]) -> None:
+        """Insert a row, at the latest before the next fetch or the end of the transaction.
+
+        Rows that gather meanwhile, of neighbours in the same commit too, may go into one statement. What the database
+        has against a row can come as late as that: look before whether its key is free.
+        """
+        ...
 
     async def fetch(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """Run one statement and give all its rows (a write gives what it returns)."""
@@ -27,13 +54,11 @@ class Database(Protocol):
     @property
     def reader(self) -> Session: ...
 
-    async def write(self, act: Callable[[Session], Awaitable[T]], adds: bool = False) -> T:
+    async def write(self, act: Callable[[Session], Awaitable[T]]) -> T:
         """Run `act` in a transaction and give its result once that is on disk.
 
         Writes that arrive together share a commit. `act` awaits nothing but its session, and may be run again from
         the start when a neighbour in the same commit fails: it must do nothing that a rollback does not undo.
-        `adds` says that all it does is to add rows by statements that say so (`Insertion`), and to drop what is over:
-        then its statements may take turns with those of others of its kind.
         Raises what `act` raises (and then nothing of it is kept), Unavailable, Overloaded, or Uncertain.
         """
         ...

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
-from adjoin.store.statements import Insertion
+from adjoin.store.database import Insertion
 
 _DIFFERS: Final = re.compile(r"\?(\d+)|\b(instr)\(")
 _NAMES: Final = {"instr": "strpos"}
@@ -21,7 +21,6 @@ _PLACES: Final[dict[type, str]] = {
     str: '(${}::text COLLATE "C")',
     bytes: "${}::bytea",
 }
-_KINDS: Final = {"text": "text", "integer": "bigint", "ticks": "bigint", "boolean": "boolean", "bytes": "bytea"}
 
 
 def translated(sql: str, parameters: Sequence[object]) -> str:
@@ -40,12 +39,18 @@ def _translated(sql: str, types: tuple[type, ...]) -> str:
     return _DIFFERS.sub(place, sql)
 
 
-@lru_cache(maxsize=64)
-def many(insertion: Insertion) -> str:
-    """An insertion of any number of rows, one array for each column. It gives the keys of the rows that went in."""
-    names = [each.name for each in insertion.columns]
-    arrays = ", ".join(f"${at}::{_KINDS[each.kind]}[]" for at, each in enumerate(insertion.columns, start=1))
-    return (
-        f"INSERT INTO {insertion.table} ({', '.join(names)}) SELECT * FROM unnest({arrays}) "
-        f"ON CONFLICT DO NOTHING RETURNING {', '.join(names[at] for at in insertion.key)}"
-    )
+def columns_of(insertion: Insertion) -> str:
+    """A statement that gives no rows, with the columns that the insertion fills."""
+    table, names = _into(insertion)
+    return f"SELECT {names} FROM {table} WHERE FALSE"
+
+
+def many(insertion: Insertion, types: Sequence[str]) -> str:
+    """The insertion of any number of rows, from one array for each column, whose types these are."""
+    arrays = ", ".join(f"${at}::{each}[]" for at, each in enumerate(types, start=1))
+    return f"{insertion.into} SELECT * FROM unnest({arrays})"
+
+
+def _into(insertion: Insertion) -> tuple[str, str]:
+    table, _, names = insertion.into.removeprefix("INSERT INTO ").partition(" (")
+    return table, names.removesuffix(")")

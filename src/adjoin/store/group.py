@@ -1,8 +1,8 @@
-"""Writes that share one transaction on PostgreSQL: each is a coroutine that is run from statement to statement.
+"""Writes that share a transaction on PostgreSQL, one after the other: each is a coroutine, run statement by statement.
 
-A statement costs a round trip, so writes that only add rows take turns: what all of them insert next goes in as one
-statement. The others run one after the other, each to its end. A mistake in one undoes the whole transaction; whoever
-runs the group then runs each alone.
+A statement costs a round trip. So rows to be inserted are gathered, over all writes of the group, until a statement
+could see them: a group of creates costs as many round trips as there are tables that it adds to. A mistake undoes the
+whole transaction; whoever runs the group then runs each write alone.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from adjoin.store.database import Session, Unavailable
+from adjoin.store.database import Insertion, Session
 from adjoin.store.link import Link, Lost, Row
-from adjoin.store.statements import Insertion
 
 Act = Callable[[Session], Awaitable[Any]]
+
+_PATIENCE: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,6 @@ class Job:
 
     act: Act
     future: asyncio.Future[Any]
-    adds: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,47 +57,97 @@ class _Statement:
 
 
 class _Asking:
-    """The session that jobs are given."""
+    """The session that the jobs of a group are given."""
+
+    def __init__(self) -> None:
+        self.gathered: dict[Insertion, list[Sequence[object]]] = {}
+        self.changes = 0
+
+    async def insert(self, insertion: Insertion, row: Sequence[object]) -> None:
+        self.gathered.setdefault(insertion, []).append(row)
+        self.changes += 1
 
     async def fetch(self, sql: str, parameters: Sequence[object] = ()) -> list[Row]:
-        return await _Statement(sql, parameters)
+        rows = await _Statement(sql, parameters)
+        if not sql.startswith("SELECT") and (rows or "RETURNING" not in sql):
+            self.changes += 1
+        return rows
 
 
-_SESSION: Final = _Asking()
+async def run(link: Link, jobs: Sequence[Job]) -> list[Outcome]:
+    """Run the jobs in the open transaction. Raises Undone, or Lost when the connection is gone."""
+    session = _Asking()
+    outcomes = [await _to_the_end(link, session, job, alone=len(jobs) == 1) for job in jobs]
+    try:
+        await _put_in(link, session)
+    except Lost:
+        raise
+    except Exception as error:
+        raise Undone(error) from error
+    return outcomes
+
+
+async def _to_the_end(link: Link, session: _Asking, job: Job, *, alone: bool) -> Outcome:
+    before = session.changes
+    run = _Run(session, job)
+    while run.waits_for is not None:
+        try:
+            await _put_in(link, session)
+            rows = await link.fetch(run.waits_for.sql, run.waits_for.parameters)
+        except Lost:
+            run.stop()
+            raise
+        except Exception as error:
+            raise Undone(run.refused(error) if alone else run.stop(error)) from error
+        run.given(rows)
+    if run.outcome is None:
+        raise Undone(RuntimeError("A write did not end."))
+    if run.outcome.error is not None and session.changes != before:
+        raise Undone(run.outcome.error)
+    return run.outcome
+
+
+async def _put_in(link: Link, session: _Asking) -> None:
+    """Carry out the insertions that have gathered, in the order of their tables' first."""
+    gathered, session.gathered = session.gathered, {}
+    for insertion, rows in gathered.items():
+        await link.add(insertion, rows)
 
 
 class _Run:
     """A job under way: the statement that it waits for, or its outcome."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, session: _Asking, job: Job) -> None:
         self.job = job
         self.waits_for: _Statement | None = None
         self.outcome: Outcome | None = None
-        self.changed = False
         try:
-            self._coroutine: Any = job.act(_SESSION)
+            self._coroutine: Any = job.act(session)
         except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to the caller who waits for this job
             self.outcome = Outcome(job, error=error)
         else:
-            self._go_on(lambda: self._coroutine.send(None))
+            self.given(None)
 
-    def given(self, rows: list[Row]) -> None:
-        """Go on with what the statement gave."""
-        sql = self.waits_for.sql if self.waits_for else ""
-        self.changed = self.changed or _changes(sql, rows)
+    def given(self, rows: list[Row] | None) -> None:
+        """Go on with what the statement gave; None begins."""
         self._go_on(lambda: self._coroutine.send(rows))
 
-    def refused(self, error: Exception) -> None:
-        """Let the job see that its statement failed. It may ask for more, and gets the same answer."""
-        for _ in range(_PATIENCE):
-            if self.outcome is not None:
-                return
-            self._go_on(lambda: self._coroutine.throw(error))
-        self.stop()
+    def refused(self, error: Exception) -> BaseException:
+        """Let the job see that its statement failed, and give what it makes of that; nothing of it can be kept.
 
-    def stop(self) -> None:
+        It may ask for more, and gets the same answer.
+        """
+        for _ in range(_PATIENCE):
+            if self.outcome is None:
+                self._go_on(lambda: self._coroutine.throw(error))
+        self.stop()
+        return self.outcome.error if self.outcome is not None and self.outcome.error is not None else error
+
+    def stop(self, error: Exception | None = None) -> Exception:
+        """Give the job up."""
         if self.outcome is None:
             self._coroutine.close()
+        return error or RuntimeError("A write was given up.")
 
     def _go_on(self, step: Callable[[], Any]) -> None:
         self.waits_for = None
@@ -113,92 +163,3 @@ class _Run:
                 return
             self._coroutine.close()
             self.outcome = Outcome(self.job, error=RuntimeError("A write awaited something other than its session."))
-
-
-_PATIENCE: Final = 8
-
-
-def _changes(sql: str, rows: list[Row]) -> bool:
-    """Whether a statement may have changed something."""
-    return not sql.startswith("SELECT") and (bool(rows) or "RETURNING" not in sql)
-
-
-async def run(link: Link, jobs: Sequence[Job]) -> list[Outcome]:
-    """Run the jobs in the open transaction. Raises Undone, or Lost when the connection is gone."""
-    runs: list[_Run] = []
-    try:
-        runs.extend(_Run(job) for job in jobs if job.adds)
-        await _by_turns(link, runs)
-        for job in jobs:
-            if not job.adds:
-                runs.append(_Run(job))
-                await _to_the_end(link, runs[-1], alone=len(jobs) == 1)
-    finally:
-        for each in runs:
-            each.stop()
-    return [_kept(each) for each in runs]
-
-
-def _kept(run: _Run) -> Outcome:
-    if run.outcome is None:
-        raise Undone(RuntimeError("A write did not end."))
-    if run.outcome.error is not None and run.changed:
-        raise Undone(run.outcome.error)
-    return run.outcome
-
-
-async def _to_the_end(link: Link, run: _Run, *, alone: bool) -> None:
-    while run.waits_for is not None:
-        try:
-            rows = await link.fetch(run.waits_for.sql, run.waits_for.parameters)
-        except Lost:
-            raise
-        except Exception as error:
-            if alone:
-                run.refused(error)
-            raise Undone(_own(run, error)) from error
-        run.given(rows)
-    _kept(run)
-
-
-def _own(run: _Run, error: Exception) -> BaseException:
-    """What a job made of the failure of its statement; nothing that it gave back is kept."""
-    return run.outcome.error if run.outcome is not None and run.outcome.error is not None else error
-
-
-async def _by_turns(link: Link, runs: Sequence[_Run]) -> None:
-    """Run jobs that only add side by side, until all have ended."""
-    while waiting := [each for each in runs if each.waits_for is not None]:
-        alike: dict[str, list[_Run]] = {}
-        for each in waiting:
-            if each.waits_for is not None:
-                alike.setdefault(each.waits_for.sql, []).append(each)
-        for sql, those in alike.items():
-            try:
-                if isinstance(sql, Insertion) and len(those) > 1:
-                    await _insert(link, sql, those)
-                else:
-                    for each in those:
-                        await _one(link, each)
-            except Lost:
-                raise
-            except (Unavailable, RuntimeError) as error:
-                raise Undone(error) from error
-
-
-async def _one(link: Link, run: _Run) -> None:
-    if run.waits_for is not None:
-        run.given(await link.fetch(run.waits_for.sql, run.waits_for.parameters))
-
-
-async def _insert(link: Link, insertion: Insertion, runs: Sequence[_Run]) -> None:
-    """One insertion for all. Of two with one key the first has it, as if they had come one after the other."""
-    rows = [each.waits_for.parameters for each in runs if each.waits_for is not None]
-    free = set(await link.add(insertion, rows))
-    for each, row in zip(runs, rows, strict=True):
-        key = tuple(row[at] for at in insertion.key)
-        if key in free:
-            free.discard(key)
-            each.given([tuple(row[at] for at in insertion.returned)])
-        else:
-            each.given([])

@@ -13,9 +13,9 @@ from typing import Any, Final, TypeAlias
 import asyncpg
 
 from adjoin.store.address import shown
-from adjoin.store.database import Unavailable
-from adjoin.store.dialect import many, translated
-from adjoin.store.statements import EVERYWHERE, Insertion, tenant_of
+from adjoin.store.database import Insertion, Unavailable
+from adjoin.store.dialect import columns_of, many, translated
+from adjoin.store.statements import EVERYWHERE, tenant_of
 
 Row: TypeAlias = tuple[Any, ...]
 
@@ -46,6 +46,7 @@ class Link:
 
     def __init__(self, connection: asyncpg.Connection) -> None:
         self._connection = connection
+        self._many: dict[Insertion, str] = {}
         self.tenant: int | None = None
         """Whose rows it shows; None: nobody's."""
 
@@ -60,14 +61,20 @@ class Link:
             await self.show(tenant)
         return await self._fetched(self._connection.fetch(translated(sql, parameters), *parameters))
 
-    async def add(self, insertion: Insertion, rows: Sequence[Sequence[object]]) -> list[Row]:
-        """Insert rows, as one statement; gives the keys of those that were not there before."""
-        tenants = {tenant_of(insertion, row) for row in rows}
+    async def add(self, insertion: Insertion, rows: Sequence[Sequence[object]]) -> None:
+        """Insert rows as one statement."""
+        tenants = {tenant_of(insertion.into, row) for row in rows}
         tenant = tenants.pop() if len(tenants) == 1 else EVERYWHERE
         if tenant != self.tenant:
             await self.show(tenant)
+        if len(rows) == 1:
+            await self.fetch(insertion.text(1), rows[0])
+            return
+        if insertion not in self._many:
+            asked = await self._answered(self._connection.prepare(columns_of(insertion)))
+            self._many[insertion] = many(insertion, [each.type.name for each in asked.get_attributes()])
         columns = [list(column) for column in zip(*rows, strict=True)]
-        return await self._fetched(self._connection.fetch(many(insertion), *columns))
+        await self._answered(self._connection.fetch(self._many[insertion], *columns))
 
     async def show(self, tenant: int) -> None:
         """Show the rows of this tenant from now on, or those of all."""

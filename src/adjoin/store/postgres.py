@@ -53,14 +53,14 @@ class PostgreSQL:
     def reader(self) -> Session:
         return self._reader
 
-    async def write(self, act: Callable[[Session], Awaitable[T]], adds: bool = False) -> T:
+    async def write(self, act: Callable[[Session], Awaitable[T]]) -> T:
         if self._closed:
             raise Unavailable("The service is stopping.")
         if self._waiting >= _QUEUE_LIMIT:
             raise Overloaded("More writes are waiting than the service takes on.")
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._waiting += 1
-        self._queue.append(Job(act, future, adds))
+        self._queue.append(Job(act, future))
         self._come.set()
         return await future
 

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
-from adjoin.store.database import Overloaded, Unavailable
+from adjoin.store.database import Insertion, Overloaded, Unavailable
 from adjoin.store.link import Link, Lost
 from adjoin.store.statements import tenant_of
 
@@ -27,6 +27,9 @@ class Readers:
         self._idle: list[Link] = []
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._closed = False
+
+    async def insert(self, insertion: Insertion, row: Sequence[object]) -> None:
+        raise RuntimeError(f"Rows are inserted in a transaction: {insertion.into}, {len(row)} values.")
 
     async def fetch(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         try:

@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from adjoin.store.database import Overloaded, Session, Unavailable, Unusable
+from adjoin.store.database import Insertion, Overloaded, Session, Unavailable, Unusable
 
 T = TypeVar("T")
 
@@ -102,6 +102,9 @@ class _Connected:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
+    async def insert(self, insertion: Insertion, row: Sequence[object]) -> None:
+        await self.fetch(insertion.text(1), row)
+
     async def fetch(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         try:
             return self._connection.execute(sql, parameters).fetchall()
@@ -134,7 +137,7 @@ class SQLite:
     def reader(self) -> Session:
         return self._reader
 
-    async def write(self, act: Callable[[Session], Awaitable[T]], adds: bool = False) -> T:  # noqa: ARG002 - one at a time
+    async def write(self, act: Callable[[Session], Awaitable[T]]) -> T:
         if self._closed:
             raise Unavailable("The service is stopping.")
         if self._waiting >= _QUEUE_LIMIT:

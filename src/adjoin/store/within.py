@@ -20,7 +20,7 @@ class Within:
     def reader(self) -> Session:
         return self._session
 
-    async def write(self, act: Callable[[Session], Awaitable[T]], adds: bool = False) -> T:  # noqa: ARG002 - its own
+    async def write(self, act: Callable[[Session], Awaitable[T]]) -> T:
         return await act(self._session)
 
     async def close(self) -> None:
