@@ -32,6 +32,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
     port: Port = 8365
     data_dir: Path = Path("var")
     database: str | None = None
+    workers: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
     tls: bool = False
     tls_names: tuple[str, ...] = ()
     tls_cert: Path | None = None
@@ -160,6 +161,11 @@ def check(config: Config) -> None:
 
 def _check_database(config: Config) -> None:
     database = config.database
+    if config.workers > 1 and config.database_url is None:
+        raise BadConfig(
+            "--workers takes more than one process only with --database postgresql://…: "
+            "SQLite takes one, which keeps the database in its own memory as far as it can."
+        )
     if database is not None and "://" in database and not database.startswith("sqlite:///"):
         if config.database_url is None:
             raise BadConfig("--database takes a file, sqlite:///FILE, or postgresql://USER@HOST/NAME.")
