@@ -88,7 +88,7 @@ async def load_until(service: Service, seconds: float, end: Callable[[], object]
         asyncio.ensure_future(write_until_it_ends(service, token, first + at, ledger))
         for at, ledger in enumerate(ledgers)
     ]
-    while sum(each.answered for each in ledgers) <= WRITERS and not all(each.done() for each in writers):
+    while sum(each.answered for each in ledgers) <= WRITERS and not all(each.done() for each in writers):  # noqa: ASYNC110
         await asyncio.sleep(0.01)
     await asyncio.sleep(seconds)
     await asyncio.to_thread(end)

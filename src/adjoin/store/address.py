@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Final
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 _SCHEMES: Final = ("postgresql", "postgres")
 # One host or several, each with a port or without; none for a socket.
@@ -35,4 +35,4 @@ def shown(url: str) -> str:
     parts = urlsplit(url)
     user, at, hosts = parts.netloc.rpartition("@")
     options = "&".join(each for each in parts.query.split("&") if "password" not in each.partition("=")[0].lower())
-    return urlunsplit((parts.scheme, f"{user.partition(':')[0]}{at}{hosts}", parts.path, options, ""))
+    return f"{parts.scheme}://{user.partition(':')[0]}{at}{hosts}{parts.path}{'?' if options else ''}{options}"
