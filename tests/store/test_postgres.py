@@ -314,7 +314,8 @@ class TestReaders:
 
         async def run() -> None:
             database = PostgreSQL(url, readers=3)
-            await asyncio.gather(*(database.reader.fetch(COUNT) for _ in range(50)))
+            asked = (database.reader.fetch(Everywhere(f"{COUNT} WHERE name = ?1"), (str(at),)) for at in range(50))
+            await asyncio.gather(*asked)
             ((open_,),) = await database.reader.fetch(Everywhere(sql))
             assert open_ == 3
             await database.close()
@@ -325,8 +326,8 @@ class TestReaders:
         async def run() -> None:
             database = PostgreSQL(url, readers=1)
             slow = asyncio.ensure_future(database.reader.fetch(Everywhere("SELECT pg_sleep(20)")))
-            waits = asyncio.ensure_future(database.reader.fetch(COUNT))
             gone = asyncio.ensure_future(database.reader.fetch(COUNT))
+            waits = asyncio.ensure_future(database.reader.fetch(COUNT))
             await asyncio.sleep(0.05)
             gone.cancel()
             slow.cancel()
@@ -334,6 +335,69 @@ class TestReaders:
             await database.close()
 
         asyncio.run(run())
+
+
+class TestOneQuestionOfMany:
+    def test_is_put_twice_at_most_and_answered_to_all(self, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        asked = asks(monkeypatch)
+
+        async def act(database: Database) -> None:
+            answers = await asyncio.gather(*(database.reader.fetch(COUNT) for _ in range(50)))
+            assert answers == [[(0,)]] * 50
+
+        on(url, act)
+        assert asked.count(COUNT) == 2
+
+    def test_shows_each_what_was_kept_when_it_asked(self, url: str) -> None:
+        async def write_and_look(database: Database, number: int) -> None:
+            await database.write(put(str(number)))
+            ((seen,),) = await database.reader.fetch(Everywhere("SELECT string_agg(name, ',') FROM settings"))
+            assert str(number) in seen.split(",")
+
+        async def act(database: Database) -> None:
+            await asyncio.gather(*(write_and_look(database, number) for number in range(200)))
+
+        on(url, act)
+
+    def test_of_two_tenants_is_two(self, url: str) -> None:
+        sql = f"SELECT id FROM {TABLE.name} WHERE ?1 > 0"
+
+        async def act(database: Database) -> None:
+            for number in (1, 2):
+                await new_tenant(database, number)
+                await database.write(insertion(number, tenant=number))
+            everyone = Everywhere(sql)
+            asked = [database.reader.fetch(each, (tenant,)) for each in (sql, everyone) for tenant in (1, 2, 1, 2)]
+            own = [[(guid(1),)], [(guid(2),)]]
+            found = await asyncio.gather(*asked)
+            assert found[:4] == [*own, *own]
+            assert [len(each) for each in found[4:]] == [2] * 4
+
+        on(url, act)
+
+    def test_that_fails_fails_for_all_and_is_put_again_after(self, url: str) -> None:
+        async def act(database: Database) -> None:
+            wrong = Everywhere("SELECT 1 / (SELECT count(*) FROM settings)")
+            answers = await asyncio.gather(*(database.reader.fetch(wrong) for _ in range(5)), return_exceptions=True)
+            assert len(answers) == 5
+            assert all(isinstance(each, asyncpg.DivisionByZeroError) for each in answers)
+            await database.write(put("a"))
+            assert await database.reader.fetch(wrong) == [(1,)]
+
+        on(url, act)
+
+
+def asks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The statements that are put to the server from now on."""
+    asked: list[str] = []
+    fetch = Link.fetch
+
+    async def noted(link: Link, sql: str, parameters: Any = ()) -> Any:
+        asked.append(sql)
+        return await fetch(link, sql, parameters)
+
+    monkeypatch.setattr(Link, "fetch", noted)
+    return asked
 
 
 class TestWallOfTenants:
@@ -444,7 +508,7 @@ class TestServerThatGoes:
         with own.lent() as url:
 
             async def act(database: Database) -> None:
-                await asyncio.gather(*(database.reader.fetch(COUNT) for _ in range(8)))
+                await asyncio.gather(*(database.reader.fetch(Everywhere(f"SELECT {at}")) for at in range(8)))
                 await database.write(put("before"))
                 await asyncio.to_thread(own.server.stop)
                 await asyncio.to_thread(own.server.start)

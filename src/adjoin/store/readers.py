@@ -1,6 +1,8 @@
 """The connections that PostgreSQL is read through: a few, each left showing the tenant that it was last used for.
 
 So a read costs one round trip, and one more only where no connection shows its tenant already and no more may be made.
+Who asks for what is being asked already waits for the answer to the next such question, and shares it with all who come
+until it is put: each still sees all that was kept when it asked, and a crowd with one question costs two at a time.
 """
 
 from __future__ import annotations
@@ -8,13 +10,21 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from adjoin.store.database import Insertion, Overloaded, Unavailable
 from adjoin.store.link import Link, Lost
 from adjoin.store.statements import tenant_of
 
 _WAITING_LIMIT: Final = 4_096
+
+
+class _Question(NamedTuple):
+    """A statement with its parameters, and whose rows it may see."""
+
+    tenant: int
+    sql: str
+    parameters: tuple[object, ...]
 
 
 class Readers:
@@ -27,18 +37,45 @@ class Readers:
         self._idle: list[Link] = []
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._closed = False
+        self._asked: dict[_Question, asyncio.Future[list[tuple[Any, ...]]] | None] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def insert(self, insertion: Insertion, row: Sequence[object]) -> None:
         raise RuntimeError(f"Rows are inserted in a transaction: {insertion.into}, {len(row)} values.")
 
     async def fetch(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        try:
-            return await self._fetch(sql, parameters)
-        except Lost:
-            return await self._fetch(sql, parameters)
+        asked = _Question(tenant_of(sql, parameters), sql, tuple(parameters))
+        if asked not in self._asked:
+            return await self._put(asked)
+        answer = self._asked[asked] = self._asked[asked] or asyncio.get_running_loop().create_future()
+        # Whoever gives up waiting does not take the answer from the others.
+        return await asyncio.shield(answer)
 
-    async def _fetch(self, sql: str, parameters: Sequence[object]) -> list[tuple[Any, ...]]:
-        link = await self._take(tenant_of(sql, parameters))
+    async def _put(self, question: _Question) -> list[tuple[Any, ...]]:
+        """Ask the database, and after it whatever came meanwhile."""
+        self._asked[question] = None
+        try:
+            return await self._fetch(question)
+        except Lost:
+            return await self._fetch(question)
+        finally:
+            waiting = self._asked.pop(question)
+            if waiting is not None:
+                self._asked[question] = None
+                task = asyncio.get_running_loop().create_task(self._answer(question, waiting))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+
+    async def _answer(self, question: _Question, waiting: asyncio.Future[list[tuple[Any, ...]]]) -> None:
+        try:
+            waiting.set_result(await self._put(question))
+        except Exception as error:  # noqa: BLE001 - it belongs to those who wait
+            waiting.set_exception(error)
+            waiting.exception()  # all of them may be gone
+
+    async def _fetch(self, question: _Question) -> list[tuple[Any, ...]]:
+        tenant, sql, parameters = question
+        link = await self._take(tenant)
         try:
             return await link.fetch(sql, parameters)
         finally:
