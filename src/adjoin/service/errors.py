@@ -87,8 +87,8 @@ class ConnectorRemoved(ServiceRefusal):
 
     def __init__(self) -> None:
         super().__init__(
-            "This connector was removed from the registry. To use it again, enrol it anew: `adjoin connector invite` "
-            "on the server, then `adjoin connector enroll` here."
+            "This connector was removed from the registry. To use it again, get an invitation with `adjoin "
+            "connector invite` on the server; on its machine, `adjoin connector leave`, then `adjoin connector enroll`."
         )
 
 
