@@ -7,7 +7,7 @@ be kept is over.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from adjoin import model
@@ -29,6 +29,17 @@ _DAY_MS: Final = 86_400_000
 # How many events are dropped with one that is added, so that no change waits for a large clean-up.
 _DROPPED_AT_ONCE: Final = 100
 
+_SERVICE: Final[Mapping[str, object]] = {
+    "auditActorType": "Application",
+    "userPermissions": [],
+    "applicationId": None,
+    "applicationDisplayName": "adjoin",
+    "userPrincipalName": None,
+    "servicePrincipalName": None,
+    "ipAddress": None,
+    "userId": None,
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Recorder:
@@ -40,20 +51,35 @@ class Recorder:
     now: float
     keep_days: int
 
+    def of_service(self) -> Recorder:
+        """The record of what the service does by itself in the course of the request."""
+        return replace(self, actor=_SERVICE)
+
     async def change(
-        self, session: Session, tenant: int, entity: EntityType, operation: str, before: Row | None, after: Row | None
+        self,
+        session: Session,
+        tenant: int,
+        entity: EntityType,
+        operation: str,
+        before: Row | None,
+        after: Row | None,
+        reasons: Sequence[str] = (),
     ) -> None:
-        """Record a change: Create, Patch or Delete, with the row before and after as far as there is one."""
-        name = entity.name[:1].upper() + entity.name[1:]
-        key = entity.properties.index(entity.key)
-        shown = after or before or ()
-        resource = {
-            "displayName": _text(_named(entity, shown, "displayName")),
-            "modifiedProperties": _modified(entity, before, after),
-            "auditResourceType": name,
-            "resourceId": _text(shown[key]) if shown else None,
-        }
-        await self._add(session, tenant, f"{operation} {name}", operation, SUCCESS, _COMPONENT, [resource])
+        """Record a change: Create, Patch or Delete, with the row before and after as far as there is one.
+
+        `reasons` are in words: why a state is what it is.
+        """
+        modified = _modified(entity, before, after)
+        modified += [{"displayName": "reason", "oldValue": None, "newValue": each} for each in reasons]
+        resource = _resource(entity, after or before or (), modified)
+        activity = f"{operation} {resource['auditResourceType']}"
+        await self._add(session, tenant, activity, operation, SUCCESS, _COMPONENT, [resource])
+
+    async def act(self, session: Session, tenant: int, entity: EntityType, words: str, row: Row) -> None:
+        """Record what was done with an entity and changed nothing that it shows; `words` say what."""
+        resource = _resource(entity, row, [])
+        activity = f"{words} {resource['auditResourceType']}"
+        await self._add(session, tenant, activity, "Action", SUCCESS, _COMPONENT, [resource])
 
     async def administration(
         self,
@@ -129,6 +155,15 @@ def actor_of(caller: Caller, address: str | None) -> dict[str, object]:
         "servicePrincipalName": None,
         "ipAddress": address,
         "userId": None if is_program else caller.subject,
+    }
+
+
+def _resource(entity: EntityType, shown: Row | tuple[()], modified: list[dict[str, object]]) -> dict[str, object]:
+    return {
+        "displayName": _text(_named(entity, shown, "displayName")),
+        "modifiedProperties": modified,
+        "auditResourceType": entity.name[:1].upper() + entity.name[1:],
+        "resourceId": _text(shown[entity.properties.index(entity.key)]) if shown else None,
     }
 
 
