@@ -156,6 +156,7 @@ class Application:
                 client_id=request_id,
             )
             response = await failures.settled(self._handled(request, scope), request, self._world.now)
+            await request.pass_over()
             await _send(send, response, self._common_headers(request, scope["scheme"]))
             if self._config.log_requests:
                 self._log_request(request, response, started)

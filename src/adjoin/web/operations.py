@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+import msgspec
+
 from adjoin.identity.caller import Caller
 from adjoin.odata import headers, paging, query, reader, writer
 from adjoin.odata.edm import Model, Property
@@ -146,10 +148,21 @@ def _next_link(call: Call, page: Page, url: str, raw_query: str, scope: str) -> 
 
 
 async def count_entities(call: Call) -> Response:
+    if call.resource.declared is not None:
+        return await _count_values(call)
     asked = call.query()
     _check_text(call, "A count")
     number = await entities.count(call.database, call.tenant, call.resource.type, call.world.now(), asked.where)
     return Response(200, str(number).encode(), _TEXT)
+
+
+async def _count_values(call: Call) -> Response:
+    """How many values a collection-valued property holds."""
+    query.check_counts_all(call.request.query)
+    _check_text(call, "A count")
+    value = await _value(call)
+    held = msgspec.json.decode(value) if isinstance(value, msgspec.Raw) else []
+    return Response(200, str(len(held)).encode(), _TEXT)
 
 
 async def get_entity(call: Call) -> Response:
