@@ -15,12 +15,14 @@ from adjoin.model import CONNECTOR
 from adjoin.odata.errors import InvalidValue
 from adjoin.odata.values import Instant
 from adjoin.service import connectors as rules
+from adjoin.service import removal
 from adjoin.service.audit import Recorder
 from adjoin.service.connectors import Finding, Report, Turn
 from adjoin.service.errors import ConnectorRemoved, UsedElsewhere
 from adjoin.store import connectors
 from adjoin.store.connectors import Connector, Heard
 from adjoin.store.database import Database, Session
+from adjoin.store.tables import CONNECTORS
 from adjoin.store.tenants import Tenant
 
 INTERVAL: Final = 300
@@ -104,6 +106,7 @@ async def _hear(
     if (before["state"], before["version"]) != (state, said.version):
         after = await _enrolled(session, tenant, said.connector, at.ticks)
         await recorder.change(session, tenant.number, CONNECTOR, "Patch", before.shown.row, after.shown.row, reasons)
+        await removal.drop(session, CONNECTORS, tenant.number, at.ticks, recorder)
     return Standing(state, reasons, rules.too_old(said.version, least))
 
 
