@@ -94,12 +94,12 @@ async def page(database: Database, tenant: Tenant, entity: EntityType, wanted: W
         skip=0 if goes_on else query.skip,
         after=Mark(goes_on.after, goes_on.values) if goes_on else None,
     )
-    found, marks = await rows.page(database.reader, table, tenant.number, part)
+    found, mark_of = await rows.page(database.reader, table, tenant.number, part)
     shown = found[:limit]
     left = None if remaining is None else remaining - len(shown)
     continuation = None
     if len(found) > limit and shown and left != 0:
-        last = marks[limit - 1]
+        last = mark_of(limit - 1)
         continuation = Continuation(last.key, last.values, left, size)
     number = await rows.count(database.reader, table, tenant.number, query.where) if query.count else None
     return Page(shown, continuation, number)

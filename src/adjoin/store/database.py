@@ -27,6 +27,13 @@ class Database(Protocol):
     @property
     def reader(self) -> Session: ...
 
+    def generation(self) -> int | None:
+        """A number that is another whenever anybody has changed the database since; None: it cannot be told.
+
+        As long as it is the same, what was read before is what would be read now.
+        """
+        ...
+
     async def write(self, act: Callable[[Session], Awaitable[T]]) -> T:
         """Run `act` in a transaction and give its result once that is on disk.
 

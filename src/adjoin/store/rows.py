@@ -6,7 +6,7 @@ and the tenant stands in every WHERE: rows of another tenant cannot be reached f
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -19,8 +19,7 @@ from adjoin.store.where import Parameters, condition, following, order, value
 
 async def get(session: Session, table: Table, tenant: int, key: str) -> Stored | None:
     """The row with this key, or None."""
-    sql = f"SELECT {table.selected}, row_version FROM {table.name} WHERE tenant = ?1 AND {table.key} = ?2"
-    found = await session.fetch(sql, (tenant, key))
+    found = await session.fetch(table.by_key, (tenant, key))
     return table.stored(found[0]) if found else None
 
 
@@ -42,8 +41,8 @@ class Mark(NamedTuple):
     values: tuple[str | int | None, ...]
 
 
-async def page(session: Session, table: Table, tenant: int, part: Part) -> tuple[list[Row], list[Mark]]:
-    """The wanted rows, and where each stands."""
+async def page(session: Session, table: Table, tenant: int, part: Part) -> tuple[list[Row], Callable[[int], Mark]]:
+    """The wanted rows, and what tells where the one of a number stands."""
     parameters = Parameters(tenant)
     marks = "".join(f", {value(each.by, parameters)}" for each in part.order)
     sql = f"SELECT {table.selected}{marks} FROM {table.name} WHERE tenant = ?1"
@@ -56,8 +55,7 @@ async def page(session: Session, table: Table, tenant: int, part: Part) -> tuple
         sql += f" OFFSET {parameters.add(part.skip)}"
     width, key_at = len(table.type.properties), table.key_at
     fetched = await session.fetch(sql, parameters.values)
-    rows = [table.row(each[:width]) for each in fetched]
-    return rows, [Mark(each[key_at], each[width:]) for each in fetched]
+    return table.rows(fetched), lambda number: Mark(fetched[number][key_at], fetched[number][width:])
 
 
 async def count(session: Session, table: Table, tenant: int, where: Bound | None = None) -> int:

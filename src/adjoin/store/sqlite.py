@@ -124,6 +124,7 @@ class SQLite:
         self._reader = _Connected(self._read)
         self._loop = asyncio.get_running_loop()
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._generation: int | None = None
         self._waiting = 0
         self._closed = False
         writing = (connect(path),)
@@ -133,6 +134,22 @@ class SQLite:
     @property
     def reader(self) -> Session:
         return self._reader
+
+    def generation(self) -> int | None:
+        """Asked of the file once in each turn of the event loop: for all that is ready in that turn has come before.
+
+        What comes later stands behind the forgetting in the loop's queue, and so is judged by a later answer.
+        """
+        if self._generation is None:
+            try:
+                (self._generation,) = self._read.execute("PRAGMA data_version").fetchone()
+            except sqlite3.DatabaseError as error:
+                raise Unavailable(f"The database did not answer: {error}.") from error
+            self._loop.call_soon(self._forget_generation)
+        return self._generation
+
+    def _forget_generation(self) -> None:
+        self._generation = None
 
     async def write(self, act: Callable[[Session], Awaitable[T]]) -> T:
         if self._closed:

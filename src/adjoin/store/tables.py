@@ -12,9 +12,9 @@ _COLLECTIONS: Final = tuple(each for root in model.BETA.singletons for each in r
 
 ENTITY_TABLES: Final = tuple(Table(snake(each.name), each.target) for each in _COLLECTIONS)
 
-_BY_TYPE: Final = {each.type.qualified: each for each in ENTITY_TABLES}
+_BY_TYPE: Final = {each.type: each for each in ENTITY_TABLES}
 
 
 def table_of(entity: EntityType) -> Table:
     """The table that holds an entity type's rows."""
-    return _BY_TYPE[entity.qualified]
+    return _BY_TYPE[entity]

@@ -7,7 +7,7 @@ Routing, token and its revocation, personal account, licence, permission; then t
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from adjoin import model
@@ -23,6 +23,7 @@ from adjoin.service.installation import Installation
 from adjoin.service.throttle import Throttle
 from adjoin.service.world import World
 from adjoin.store.database import Database
+from adjoin.store.memory import Memory
 from adjoin.web import failures, operations
 from adjoin.web.batch import Batch
 from adjoin.web.errors import MethodNotAllowed, NoRoute
@@ -42,6 +43,7 @@ class Graph:
     parties: Parties
     world: World
     throttle: Throttle | None = None
+    memory: Memory = field(default_factory=Memory)
 
     async def respond(self, request: Request, version: str, parts: tuple[str, ...]) -> Response:
         """Answer a request for what `parts` name below a version. Raises a Refusal."""
@@ -57,7 +59,7 @@ class Graph:
         if resource.kind is Kind.BATCH and request.method == "POST":
             _check_protocol(request)
             return await self._batch(request, version).run()
-        tenant = await access.admit(self.installation.database.reader, caller, self.world.now())
+        tenant = await access.admit(self.installation.database, self.memory, caller, self.world.now())
         if self.throttle is not None:
             self.throttle.count(tenant.id, caller.client_id, request.method != "GET", self.world.now())
         operation = _operation(resource, request.method)
@@ -83,7 +85,7 @@ class Graph:
             if not await self.parties.learn(token, now):
                 raise
             caller = self.parties.verify(token, now)
-        await access.check_standing(self.installation.database.reader, caller, now)
+        await access.check_standing(self.installation.database, self.memory, caller, now)
         return caller
 
     def _batch(self, request: Request, version: str) -> Batch:
@@ -103,9 +105,12 @@ class Graph:
         within = replace(self, installation=replace(self.installation, database=database))
         return await failures.settled(within.respond(request, version, parts), request, self.world.now)
 
+    def _now(self) -> Instant:
+        return Instant.from_unix(self.world.now())
+
     def _describe(self, request: Request, served: Model, resource: Resource, root: str) -> Response:
         """The service document or the metadata, which need no token."""
-        asked = query.parse(request.query, resource.kind, served, None, Instant.from_unix(self.world.now()))
+        asked = query.parse(request.query, resource.kind, served, None, self._now)
         accept = request.headers.get("accept")
         if resource.kind is Kind.SERVICE:
             detail = headers.json_detail(accept, asked.format)
