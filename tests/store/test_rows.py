@@ -82,7 +82,8 @@ class TestInsert:
     def test_under_a_taken_key_changes_nothing(self, path: Path) -> None:
         async def act(database: Database) -> None:
             await insert(database, 1, connector(1))
-            assert await insert(database, 1, connector(1, state="active")) is None
+            with pytest.raises(Unavailable):
+                await insert(database, 1, connector(1, state="active"))
             assert await rows.get(database.reader, TABLE, 1, guid(1)) == kept(connector(1))
 
         on(path, act)

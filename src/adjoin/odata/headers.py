@@ -273,6 +273,8 @@ def _at_least_4(text: str) -> bool:
 
 def check_json_body(content_type: str | None) -> None:
     """Refuse a write whose body is not declared as JSON in UTF-8. Raises UnsupportedMediaType with Graph's words."""
+    if content_type == "application/json":
+        return
     media_type, *parameters = (part.strip().lower() for part in (content_type or "").split(";"))
     if media_type != "application/json":
         raise UnsupportedMediaType("Entity only allows writes with a JSON Content-Type header.")

@@ -22,6 +22,7 @@ from adjoin.service.world import World
 from adjoin.store import rows
 from adjoin.store.columns import Row, Stored, Value
 from adjoin.store.database import Database, Session
+from adjoin.store.reach import short_page
 from adjoin.store.rows import Mark, Part
 from adjoin.store.tables import table_of
 from adjoin.store.tenants import Tenant
@@ -94,20 +95,21 @@ async def page(database: Database, tenant: Tenant, entity: EntityType, wanted: W
         skip=0 if goes_on else query.skip,
         after=Mark(goes_on.after, goes_on.values) if goes_on else None,
     )
-    found, mark_of = await rows.page(database.reader, table, tenant.number, part)
+    session = database.reader if short_page(table, part.where, part.order, part.skip) else database.scanner
+    found, mark_of = await rows.page(session, table, tenant.number, part)
     shown = found[:limit]
     left = None if remaining is None else remaining - len(shown)
     continuation = None
     if len(found) > limit and shown and left != 0:
         last = mark_of(limit - 1)
         continuation = Continuation(last.key, last.values, left, size)
-    number = await rows.count(database.reader, table, tenant.number, query.where) if query.count else None
+    number = await count(database, tenant, entity, query.where) if query.count else None
     return Page(shown, continuation, number)
 
 
 async def count(database: Database, tenant: Tenant, entity: EntityType, where: Bound | None = None) -> int:
     """How many entities the tenant has for which `where` holds."""
-    return await rows.count(database.reader, table_of(entity), tenant.number, where)
+    return await rows.count(database.scanner, table_of(entity), tenant.number, where)
 
 
 async def get(database: Database, tenant: Tenant, entity: EntityType, key: str) -> Stored:
@@ -118,12 +120,13 @@ async def get(database: Database, tenant: Tenant, entity: EntityType, key: str) 
 async def create(change: Change, entity: EntityType, values: Mapping[str, Value], world: World) -> Stored:
     """A new entity, under the key among `values` or else under a new one. Raises Taken."""
     table, version = table_of(entity), int(change.now * 1_000)
-    whole = {entity.key.name: world.new_id(), **values}
+    given = values.get(entity.key.name)
+    whole = values if given is not None else {**values, entity.key.name: world.new_id()}
 
     async def act(session: Session) -> Stored:
+        if given is not None and await rows.get(session, table, change.tenant.number, str(given)) is not None:
+            raise Taken(str(given))
         made = await rows.insert(session, table, change.tenant.number, whole, version)
-        if made is None:
-            raise Taken(str(whole[entity.key.name]))
         await change.record(session, entity, "Create", None, made.row)
         return made
 

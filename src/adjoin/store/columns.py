@@ -8,9 +8,9 @@ An enumeration is held by number, so that it orders as OData wants. A row that l
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
@@ -63,6 +63,12 @@ class Table:
         return f"SELECT {self.selected}, row_version FROM {self.name} WHERE tenant = ?1 AND {self.key} = ?2"
 
     @cached_property
+    def indexed(self) -> frozenset[str]:
+        """The properties along which an index runs: of rows that are only ever added, the key alone."""
+        found = [self.type.key] if self.type.append_only else self.type.properties
+        return frozenset(each.name for each in found)
+
+    @cached_property
     def key(self) -> str:
         return snake(self.type.key.name)
 
@@ -89,6 +95,11 @@ class Table:
     def _booleans(self) -> tuple[int, ...]:
         # SQLite keeps them as numbers.
         return tuple(at for at, each in enumerate(self.type.properties) if each.type is Primitive.BOOLEAN)
+
+    @cached_property
+    def holders(self) -> tuple[tuple[str, Callable[[Value], tuple[object, ...]]], ...]:
+        """For each property its name, and what makes of its value what its columns hold."""
+        return tuple((each.name, _holder(each)) for each in self.type.properties)
 
     def stored(self, fetched: Sequence[object]) -> Stored:
         """A row with its version, from what `selected` and `row_version` fetched."""
@@ -144,14 +155,19 @@ def _folds(declared: Property) -> bool:
 
 def stored(declared: Property, value: Value) -> tuple[object, ...]:
     """A value as its columns hold it, one for each of `columns(declared)`."""
+    return _holder(declared)(value)
+
+
+@cache
+def _holder(declared: Property) -> Callable[[Value], tuple[object, ...]]:
+    """What does that for one property, chosen once."""
     if not declared.scalar:
-        return (None if value is None else msgspec.json.encode(value).decode(),)
+        return lambda value: (None if value is None else msgspec.json.encode(value).decode(),)
     if isinstance(declared.type, EnumType):
-        return (None if value is None else declared.type.members[str(value)],)
+        members = declared.type.members
+        return lambda value: (None if value is None else members[str(value)],)
     if declared.type is Primitive.DATE_TIME_OFFSET:
-        if not isinstance(value, Instant):
-            return (None, None)
-        return (str(value), value.ticks)
+        return lambda value: (str(value), value.ticks) if isinstance(value, Instant) else (None, None)
     if _folds(declared):
-        return (value, fold(value) if isinstance(value, str) else None)
-    return (value,)
+        return lambda value: (value, fold(value) if isinstance(value, str) else None)
+    return lambda value: (value,)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from adjoin.odata.bound import Bound, Order
 from adjoin.store.columns import Row, Stored, Table, Value, columns, stored
-from adjoin.store.database import Session
+from adjoin.store.database import Insertion, Session
 from adjoin.store.where import Parameters, condition, following, order, value
 
 
@@ -68,15 +68,16 @@ async def count(session: Session, table: Table, tenant: int, where: Bound | None
     return int(number)
 
 
-async def insert(
-    session: Session, table: Table, tenant: int, values: Mapping[str, Value], version: int
-) -> Stored | None:
-    """Insert a row from a value for each property, and give it as stored; None when its key is taken."""
-    parameters: list[object] = [tenant, version]
-    for each in table.type.properties:
-        parameters.extend(stored(each, values[each.name]))
-    inserted = await session.fetch(_insert_sql(table), parameters)
-    return table.stored(inserted[0]) if inserted else None
+async def insert(session: Session, table: Table, tenant: int, values: Mapping[str, Value], version: int) -> Stored:
+    """Insert a row from a value for each property, and give it as stored. Its key has to be free."""
+    cells: list[object] = [tenant, version]
+    shown: list[object] = []
+    for name, hold in table.holders:
+        held = hold(values[name])
+        cells += held
+        shown.append(held[0])
+    await session.insert(_insertion(table), cells)
+    return Stored(table.row(shown), version)
 
 
 async def update(session: Session, table: Table, tenant: int, key: str, values: Mapping[str, Value]) -> Stored | None:
@@ -106,13 +107,9 @@ async def drop_before(session: Session, table: Table, tenant: int, key: str, mos
 
 
 @lru_cache(maxsize=64)
-def _insert_sql(table: Table) -> str:
-    names = [column.name for _, column in table.columns]
-    places = ", ".join(f"?{number}" for number in range(1, len(names) + 3))
-    return (
-        f"INSERT INTO {table.name} (tenant, row_version, {', '.join(names)}) VALUES ({places}) "
-        f"ON CONFLICT DO NOTHING RETURNING {table.selected}, row_version"
-    )
+def _insertion(table: Table) -> Insertion:
+    names = ["tenant", "row_version", *(column.name for _, column in table.columns)]
+    return Insertion(f"INSERT INTO {table.name} ({', '.join(names)})", len(names))
 
 
 @lru_cache(maxsize=256)

@@ -20,6 +20,10 @@ class Within:
     def reader(self) -> Session:
         return self._session
 
+    @property
+    def scanner(self) -> Session:
+        return self._session
+
     def generation(self) -> None:
         """What is written within the transaction shows at once, and is nobody else's to remember."""
         return

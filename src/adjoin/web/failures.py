@@ -78,6 +78,7 @@ TABLE: Final[Mapping[type[Refusal], Row]] = {
     service.Taken: Row(409, "Conflict", nested=True),
     store.Unavailable: _UNAVAILABLE,
     store.Overloaded: _UNAVAILABLE,
+    store.TooSlow: _UNAVAILABLE,
     web.BadHost: _BAD_REQUEST,
     web.TargetTooLong: Row(414, "UriTooLong"),
     web.HeadersTooLarge: Row(431, "RequestHeaderFieldsTooLarge"),
