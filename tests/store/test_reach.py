@@ -30,8 +30,8 @@ SHORT: Final = (
     f"$filter=id eq '{ID}'",
     f"$filter='{ID}' eq id and contains(displayName,'a')&$orderby=version,state",
     f"$filter=id in ('{ID}','{ID}')",
-    "$filter=state eq 'error'",
-    "$filter='error' eq state",
+    "$filter=version eq '1'",
+    "$filter='1' eq version",
     "$filter=displayName eq null",
     "$filter=lastConnectionDateTime eq 2026-11-24T02:53:07Z&$orderby=lastConnectionDateTime desc",
     "$orderby=displayName",
@@ -45,12 +45,14 @@ LONG: Final = (
     "$skip=1001",
     "$filter=contains(displayName,'a')",
     "$search=a",
-    "$filter=not (state eq 'error')",
-    "$filter=state ne 'error'",
-    "$filter=state eq 'error' or state eq 'active'",
-    "$filter=state in ('error','active')",
-    "$filter=state eq 'error' and version eq '1'",
-    "$filter=state eq 'error' and contains(displayName,'a')",
+    "$filter=state eq 'error'",
+    "$orderby=state",
+    "$filter=not (version eq '1')",
+    "$filter=version ne '1'",
+    "$filter=version eq '1' or version eq '2'",
+    "$filter=version in ('1','2')",
+    "$filter=displayName eq 'a' and version eq '1'",
+    "$filter=version eq '1' and contains(displayName,'a')",
     "$orderby=id desc,state",
     "$filter=length(version) eq 3",
     "$filter=version eq displayName",
@@ -58,8 +60,8 @@ LONG: Final = (
     "$filter=startswith(displayName,'a')",
     "$filter=startswith(displayName,'')&$orderby=displayName",
     "$filter=startswith(displayName,version)&$orderby=displayName",
-    "$filter=state eq 'error'&$orderby=version",
-    "$orderby=state,version",
+    "$filter=displayName eq 'a'&$orderby=version",
+    "$orderby=displayName,version",
     "$orderby=length(displayName)",
     "$orderby=version&$filter=version gt '1' and displayName lt 'b'",
 )
@@ -84,7 +86,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def plan(database: Path, of: Query, goes_on: bool) -> str:
     """How SQLite would find a page, the first one or one further on."""
     table = table_of(CONNECTOR)
-    parameters = Parameters(1)
+    parameters = Parameters(1, table=table)
     sql = f"EXPLAIN QUERY PLAN SELECT {table.selected} FROM {table.name} WHERE tenant = ?1"
     if of.where is not None:
         sql += f" AND {condition(of.where, parameters)}"

@@ -7,13 +7,14 @@ be kept is over.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from adjoin import model
 from adjoin.identity.caller import Caller, Kind
 from adjoin.odata.edm import EntityType
 from adjoin.odata.values import BadValue, Instant, parse_guid, time_ordered_guid
+from adjoin.service.turns import Turns
 from adjoin.store import rows
 from adjoin.store.columns import Row, Value
 from adjoin.store.database import Session
@@ -25,10 +26,19 @@ _TABLE: Final = table_of(model.AUDIT_EVENT)
 _COMPONENT: Final = "Domain Join Connectors"
 _SIGN_IN: Final = "Sign-in"
 _DAY_MS: Final = 86_400_000
-# Of 256 events that are added one takes its turn, by the random end of its key, at dropping old ones: more than come in
-# between, and so few that no change waits for a large clean-up.
-_TAKES_TURN: Final = "00"
-_DROPPED_AT_ONCE: Final = 512
+# How many events are dropped at a turn, so that no change waits for a large clean-up.
+_DROPPED_AT_ONCE: Final = 4_096
+
+_SERVICE: Final[Mapping[str, object]] = {
+    "auditActorType": "Application",
+    "userPermissions": [],
+    "applicationId": None,
+    "applicationDisplayName": "adjoin",
+    "userPrincipalName": None,
+    "servicePrincipalName": None,
+    "ipAddress": None,
+    "userId": None,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +50,11 @@ class Recorder:
     new_id: Callable[[], str]
     now: float
     keep_days: int
+    turns: Turns
+
+    def of_service(self) -> Recorder:
+        """The record of what the service does by itself in the course of the request."""
+        return replace(self, actor=_SERVICE)
 
     async def change(
         self, session: Session, tenant: int, entity: EntityType, operation: str, before: Row | None, after: Row | None
@@ -76,9 +91,8 @@ class Recorder:
         component: str,
         resources: Sequence[Mapping[str, Any]],
     ) -> None:
-        key = self.new_id()
         values: dict[str, Value] = {
-            "id": key,
+            "id": self.new_id(),
             "displayName": activity,
             "componentName": component,
             "actor": self.actor,
@@ -92,7 +106,7 @@ class Recorder:
             "category": "DeviceConfiguration",
         }
         await rows.insert(session, _TABLE, tenant, values, 1)
-        if key.endswith(_TAKES_TURN):
+        if self.turns.take((_TABLE.name, tenant), self.now):
             oldest = time_ordered_guid(max(int(self.now * 1_000) - self.keep_days * _DAY_MS, 0), bytes(10))
             await rows.drop_before(session, _TABLE, tenant, oldest, _DROPPED_AT_ONCE)
 

@@ -6,21 +6,22 @@ These are the rules that hold for every entity type; what a type has of its own 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from adjoin.odata.bound import Bound
 from adjoin.odata.edm import EntityType
 from adjoin.odata.paging import Continuation
 from adjoin.odata.query import Query
-from adjoin.odata.values import BadValue, parse_guid
+from adjoin.odata.values import BadValue, Instant, parse_guid
 from adjoin.service import repeats
 from adjoin.service.audit import Recorder
 from adjoin.service.errors import NotFound, Taken
 from adjoin.service.repeats import Repeatable
+from adjoin.service.turns import Turns
 from adjoin.service.world import World
 from adjoin.store import rows
-from adjoin.store.columns import Row, Stored, Value
+from adjoin.store.columns import Row, Stored, Table, Value
 from adjoin.store.database import Database, Session
 from adjoin.store.reach import short_page
 from adjoin.store.rows import Mark, Part
@@ -28,6 +29,8 @@ from adjoin.store.tables import table_of
 from adjoin.store.tenants import Tenant
 
 PAGE_SIZE: Final = 1_000
+# How many rows that the clock removed go with one change, so that none waits for a large clean-up.
+_DROPPED_AT_ONCE: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,7 @@ class Change:
     check: Callable[[int], None] = _unconditional
     repeatable: Repeatable | None = None
     recorder: Recorder | None = None
+    turns: Turns = field(default_factory=Turns)
 
     async def carry_out(self, act: Callable[[Session], Awaitable[Stored | None]]) -> Stored | None:
         """Run `act` in a transaction, or give what came of it when the same request came first."""
@@ -80,8 +84,23 @@ class Change:
         if self.recorder is not None:
             await self.recorder.change(session, self.tenant.number, entity, operation, before, after)
 
+    @property
+    def ticks(self) -> int:
+        return Instant.from_unix(self.now).ticks
 
-async def page(database: Database, tenant: Tenant, entity: EntityType, wanted: Wanted) -> Page:
+    async def drop_removed(self, session: Session, table: Table, key: str | None = None) -> None:
+        """Drop some rows that the clock removed if it is time, or the one with this key, and record it."""
+        if key is None and not self.turns.take((table.name, self.tenant.number), self.now):
+            return
+        dropped = await rows.drop_removed(session, table, self.tenant.number, self.ticks, _DROPPED_AT_ONCE, key)
+        if self.recorder is not None:
+            for each in dropped:
+                await self.recorder.of_service().change(
+                    session, self.tenant.number, table.type, "Delete", each.row, None
+                )
+
+
+async def page(database: Database, tenant: Tenant, entity: EntityType, wanted: Wanted, now: float) -> Page:
     """The part of a tenant's list that is wanted."""
     query, table, goes_on = wanted.query, table_of(entity), wanted.continuation
     remaining = goes_on.remaining if goes_on else query.top
@@ -95,37 +114,43 @@ async def page(database: Database, tenant: Tenant, entity: EntityType, wanted: W
         skip=0 if goes_on else query.skip,
         after=Mark(goes_on.after, goes_on.values) if goes_on else None,
     )
+    ticks = Instant.from_unix(now).ticks
     session = database.reader if short_page(table, part.where, part.order, part.skip) else database.scanner
-    found, mark_of = await rows.page(session, table, tenant.number, part)
+    found, mark_of = await rows.page(session, table, tenant.number, part, ticks)
     shown = found[:limit]
     left = None if remaining is None else remaining - len(shown)
     continuation = None
     if len(found) > limit and shown and left != 0:
         last = mark_of(limit - 1)
         continuation = Continuation(last.key, last.values, left, size)
-    number = await count(database, tenant, entity, query.where) if query.count else None
+    number = await count(database, tenant, entity, now, query.where) if query.count else None
     return Page(shown, continuation, number)
 
 
-async def count(database: Database, tenant: Tenant, entity: EntityType, where: Bound | None = None) -> int:
+async def count(database: Database, tenant: Tenant, entity: EntityType, now: float, where: Bound | None = None) -> int:
     """How many entities the tenant has for which `where` holds."""
-    return await rows.count(database.scanner, table_of(entity), tenant.number, where)
+    return await rows.count(database.scanner, table_of(entity), tenant.number, where, Instant.from_unix(now).ticks)
 
 
-async def get(database: Database, tenant: Tenant, entity: EntityType, key: str) -> Stored:
-    """One entity. Raises NotFound."""
-    return _there(await rows.get(database.reader, table_of(entity), tenant.number, _known(key)))
+async def get(database: Database, tenant: Tenant, entity: EntityType, key: str, now: float) -> Stored:
+    """One entity as it is at this Unix time. Raises NotFound."""
+    ticks = Instant.from_unix(now).ticks
+    return _there(await rows.get(database.reader, table_of(entity), tenant.number, _known(key), ticks))
 
 
 async def create(change: Change, entity: EntityType, values: Mapping[str, Value], world: World) -> Stored:
     """A new entity, under the key among `values` or else under a new one. Raises Taken."""
     table, version = table_of(entity), int(change.now * 1_000)
     given = values.get(entity.key.name)
-    whole = values if given is not None else {**values, entity.key.name: world.new_id()}
+    key = world.new_id() if given is None else str(given)
+    whole = {**values, entity.key.name: key}
 
     async def act(session: Session) -> Stored:
-        if given is not None and await rows.get(session, table, change.tenant.number, str(given)) is not None:
-            raise Taken(str(given))
+        if given is not None:
+            if await rows.get(session, table, change.tenant.number, key, change.ticks) is not None:
+                raise Taken(key)
+            await change.drop_removed(session, table, key)
+        await change.drop_removed(session, table)
         made = await rows.insert(session, table, change.tenant.number, whole, version)
         await change.record(session, entity, "Create", None, made.row)
         return made
@@ -135,15 +160,16 @@ async def create(change: Change, entity: EntityType, values: Mapping[str, Value]
 
 async def alter(change: Change, entity: EntityType, key: str, values: Mapping[str, Value]) -> Stored:
     """Change some properties of an entity, and give it whole. Raises NotFound, or what the change's check raises."""
-    table, tenant, known = table_of(entity), change.tenant.number, _known(key)
+    table, tenant, known, now = table_of(entity), change.tenant.number, _known(key), change.ticks
 
     async def act(session: Session) -> Stored:
-        found = _there(await rows.get(session, table, tenant, known))
+        found = _there(await rows.get(session, table, tenant, known, now))
         change.check(found.version)
         if not values:
             return found
-        changed = _there(await rows.update(session, table, tenant, known, values))
+        changed = _there(await rows.update(session, table, tenant, known, values, now))
         await change.record(session, entity, "Patch", found.row, changed.row)
+        await change.drop_removed(session, table)
         return changed
 
     return _there(await change.carry_out(act))
@@ -151,13 +177,14 @@ async def alter(change: Change, entity: EntityType, key: str, values: Mapping[st
 
 async def remove(change: Change, entity: EntityType, key: str) -> None:
     """Delete an entity. Raises NotFound, or what the change's check raises."""
-    table, tenant, known = table_of(entity), change.tenant.number, _known(key)
+    table, tenant, known, now = table_of(entity), change.tenant.number, _known(key), change.ticks
 
     async def act(session: Session) -> None:
-        found = _there(await rows.get(session, table, tenant, known))
+        found = _there(await rows.get(session, table, tenant, known, now))
         change.check(found.version)
-        await rows.delete(session, table, tenant, known)
+        await rows.delete(session, table, tenant, known, now)
         await change.record(session, entity, "Delete", found.row, None)
+        await change.drop_removed(session, table)
 
     await change.carry_out(act)
 

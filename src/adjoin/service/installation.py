@@ -6,13 +6,14 @@ The server and every command open it the same way, and may do so at the same tim
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from adjoin.identity.keys import KeyRing
 from adjoin.identity.rotation import LiveRing
 from adjoin.odata.paging import TokenKey
+from adjoin.service.turns import Turns
 from adjoin.service.world import World
 from adjoin.store import settings, tenants
 from adjoin.store.database import Database, Session, Unusable
@@ -31,6 +32,7 @@ class Installation:
     database: Database
     keys: LiveRing
     paging_key: TokenKey
+    turns: Turns = field(default_factory=Turns)
     audit_days: int = 365
     """How many days audit events are kept."""
 
