@@ -17,6 +17,7 @@ from adjoin.service.turns import Turns
 from adjoin.service.world import World
 from adjoin.store import settings, tenants
 from adjoin.store.database import Database, Session, Unusable
+from adjoin.store.memory import Memory
 from adjoin.store.migrate import migrate
 from adjoin.store.sqlite import SQLite
 from adjoin.store.tenants import ACTIVE, Tenant
@@ -32,6 +33,7 @@ class Installation:
     database: Database
     keys: LiveRing
     paging_key: TokenKey
+    memory: Memory = field(default_factory=Memory)
     turns: Turns = field(default_factory=Turns)
     audit_days: int = 365
     """How many days audit events are kept."""

@@ -22,7 +22,8 @@ from adjoin.odata.errors import Refusal
 from adjoin.service.installation import Installation, open_installation
 from adjoin.service.throttle import Limits, Throttle
 from adjoin.service.world import RandomBlock, World
-from adjoin.web import failures, front, login
+from adjoin.web import connector_wire, failures, front, login
+from adjoin.web.connector_api import ConnectorApi
 from adjoin.web.errors import BadHost, MethodNotAllowed, Stopping, UnknownVersion
 from adjoin.web.exchange import ClientGone, Request, Response, check_target, echoed, headers_of
 from adjoin.web.graph import Graph
@@ -74,6 +75,7 @@ class Application:
         self._parties: Parties | None = None
         self._graph: Graph | None = None
         self._login: Login | None = None
+        self._connectors: ConnectorApi | None = None
         self._under_way = 0
         self._stopping = False
 
@@ -94,6 +96,7 @@ class Application:
         throttle = Throttle(limits) if limits else None
         self._graph = Graph(self._installation, self._parties, self._world, throttle)
         self._login = Login(self._installation, self._world, config.national_cloud)
+        self._connectors = ConnectorApi(self._installation, self._world, config.national_cloud)
 
     async def _trusted(self, installation: Installation) -> Parties:
         """Whose tokens are accepted."""
@@ -113,6 +116,7 @@ class Application:
     async def close(self) -> None:
         """Refuse what is new, wait for what is under way, and let go of the database."""
         self._stopping = True
+        self.release()
         deadline = time.monotonic() + _DRAIN_SECONDS
         while self._under_way and time.monotonic() < deadline:  # noqa: ASYNC110 - once, at the end of its life
             await asyncio.sleep(0.01)
@@ -121,6 +125,11 @@ class Application:
         if self._installation is not None:
             await self._installation.database.close()
             self._installation = None
+
+    def release(self) -> None:
+        """Let requests go that wait for something to happen: the service is about to stop."""
+        if self._connectors is not None:
+            self._connectors.release()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -159,6 +168,7 @@ class Application:
                 client_id=request_id,
             )
             response = await failures.settled(self._handled(request, scope), request, self._world.now)
+            await request.pass_over()
             await _send(send, response, _common_headers(request, scope["scheme"]))
             if self._config.log_requests:
                 self._log_request(request, response, started)
@@ -200,6 +210,8 @@ class Application:
         name = parts[0].lower() if parts else ""
         if name in VERSIONS and self._graph is not None:
             return await self._graph.respond(request, name, parts[1:])
+        if name == connector_wire.ROOT and self._connectors is not None:
+            return await self._connectors.respond(request, parts[1:])
         if login.serves(parts) and self._login is not None:
             return await self._login.respond(request, parts)
         if len(parts) < 2 and name in front.PAGES:

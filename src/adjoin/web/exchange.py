@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import zlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
@@ -17,6 +18,7 @@ MAX_BODY: Final = 1024 * 1024
 MAX_TARGET: Final = 32 * 1024
 MAX_HEADERS: Final = 64 * 1024
 _BODY_SECONDS: Final = 30.0
+_UNREAD_SECONDS: Final = 5.0
 
 # What may be echoed of a client-request-id: GUIDs and other plain tokens.
 _ECHOED: Final = re.compile(r"[A-Za-z0-9._~{}-]{1,128}")
@@ -44,6 +46,8 @@ class Request:
     """Who sent it, as far as proxies that are believed say so; None: over a Unix socket."""
     content: bytes | None = None
     """The body where it is at hand already: read before, or part of a batch."""
+    begun: bool = False
+    """Whether the body has been read, or a part of it."""
 
     async def body(self) -> bytes:
         """The body, unpacked. Raises BodyTooLarge, BodyTooSlow, UnsupportedEncoding or MalformedBody."""
@@ -51,12 +55,29 @@ class Request:
             self.content = await self._arrived()
         return self.content
 
+    async def pass_over(self) -> None:
+        """Let a body arrive that nobody has asked for, as far as it may be large and slow.
+
+        Answered before it is there, the stream is reset; HTTP/2 clients take that for a failure, and lose the answer.
+        A client that expects a word before it sends its body has not sent it.
+        """
+        if self.content is not None or self.begun or self.method in ("GET", "HEAD", "OPTIONS"):
+            return
+        if "expect" in self.headers or self._declares_too_much():
+            return
+        with contextlib.suppress(TimeoutError, BodyTooLarge):
+            async with asyncio.timeout(_UNREAD_SECONDS):
+                await self._read()
+
+    def _declares_too_much(self) -> bool:
+        length = self.headers.get("content-length", "")
+        return length.isdecimal() and (len(length) > 15 or int(length) > MAX_BODY)
+
     async def _arrived(self) -> bytes:
         encoding = self.headers.get("content-encoding", "identity").strip().lower()
         if encoding not in ("identity", "gzip", "x-gzip", ""):
             raise UnsupportedEncoding("A body is sent as it is, or packed with gzip.")
-        length = self.headers.get("content-length", "")
-        if length.isdecimal() and (len(length) > 15 or int(length) > MAX_BODY):
+        if self._declares_too_much():
             raise BodyTooLarge(MAX_BODY)
         try:
             async with asyncio.timeout(_BODY_SECONDS):
@@ -66,6 +87,7 @@ class Request:
         return _unpacked(data) if "gzip" in encoding else data
 
     async def _read(self) -> bytes:
+        self.begun = True
         chunks: list[bytes] = []
         size = 0
         while True:

@@ -7,7 +7,7 @@ Routing, token and its revocation, personal account, licence, permission; then t
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from adjoin import model
@@ -23,7 +23,6 @@ from adjoin.service.installation import Installation
 from adjoin.service.throttle import Throttle
 from adjoin.service.world import World
 from adjoin.store.database import Database
-from adjoin.store.memory import Memory
 from adjoin.web import failures, operations
 from adjoin.web.batch import Batch
 from adjoin.web.errors import MethodNotAllowed, NoRoute
@@ -43,7 +42,6 @@ class Graph:
     parties: Parties
     world: World
     throttle: Throttle | None = None
-    memory: Memory = field(default_factory=Memory)
 
     async def respond(self, request: Request, version: str, parts: tuple[str, ...]) -> Response:
         """Answer a request for what `parts` name below a version. Raises a Refusal."""
@@ -59,7 +57,7 @@ class Graph:
         if resource.kind is Kind.BATCH and request.method == "POST":
             _check_protocol(request)
             return await self._batch(request, version).run()
-        tenant = await access.admit(self.installation.database, self.memory, caller, self.world.now())
+        tenant = await access.admit(self.installation.database, self.installation.memory, caller, self.world.now())
         if self.throttle is not None:
             self.throttle.count(tenant.id, caller.client_id, request.method != "GET", self.world.now())
         operation = _operation(resource, request.method)
@@ -85,7 +83,7 @@ class Graph:
             if not await self.parties.learn(token, now):
                 raise
             caller = self.parties.verify(token, now)
-        await access.check_standing(self.installation.database, self.memory, caller, now)
+        await access.check_standing(self.installation.database, self.installation.memory, caller, now)
         return caller
 
     def _batch(self, request: Request, version: str) -> Batch:
