@@ -200,8 +200,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="adjoin-bench-") as folder:
         data_dir = Path(folder) / "data"
         tokens = asyncio.run(prepare(data_dir, options.connectors, options.active))
-        get = f"{LIST}/{tokens[0][0]}", servers.token(data_dir)
         with servers.adjoin(data_dir) as server:
+            get = f"{LIST}/{tokens[0][0]}", servers.token(data_dir, server)
             _print(_measured(server, get, tokens, options), options)
 
 

@@ -35,7 +35,7 @@ async def tell(
         "ipAddress": None,
         "userId": None,
     }
-    recorder = Recorder(actor, "", world.new_id, world.now(), installation.audit_days)
+    recorder = Recorder(actor, "", world.new_id, world.now(), installation.audit_days, installation.turns)
     await recorder.administration(session, tenant, operation, of, changed or {})
 
 

@@ -6,16 +6,18 @@ The server and every command open it the same way, and may do so at the same tim
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from adjoin.identity.keys import KeyRing
 from adjoin.identity.rotation import LiveRing
 from adjoin.odata.paging import TokenKey
+from adjoin.service.turns import Turns
 from adjoin.service.world import World
 from adjoin.store import settings, tenants
 from adjoin.store.database import Database, Session, Unusable
+from adjoin.store.memory import Memory
 from adjoin.store.migrate import migrate
 from adjoin.store.sqlite import SQLite
 from adjoin.store.tenants import ACTIVE, Tenant
@@ -32,6 +34,8 @@ class Installation:
     database: Database
     keys: LiveRing
     paging_key: TokenKey
+    memory: Memory = field(default_factory=Memory)
+    turns: Turns = field(default_factory=Turns)
     audit_days: int = AUDIT_DAYS
     """How many days audit events are kept."""
 
@@ -57,7 +61,7 @@ async def open_installation(
     except BaseException:
         await database.close()
         raise
-    return Installation(database, keys, TokenKey(paging_key), audit_days)
+    return Installation(database, keys, TokenKey(paging_key), audit_days=audit_days)
 
 
 async def _begin(database: Database, world: World) -> bytes:

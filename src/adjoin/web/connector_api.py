@@ -32,6 +32,7 @@ from adjoin.service.sign_in_attempts import Attempts, Patience
 from adjoin.service.sign_in_people import network
 from adjoin.service.world import World
 from adjoin.store.tenants import Tenant
+from adjoin.store.within import Within
 from adjoin.web import connector_wire as wire
 from adjoin.web.connector_wire import Answer, Belonging, Enrolment, Hello, KeyTaken, NewKey, Report
 from adjoin.web.errors import MethodNotAllowed, UnknownVersion
@@ -148,7 +149,8 @@ class ConnectorApi:
 
     async def _call(self, request: Request) -> _Call:
         caller = self._caller(request)
-        tenant = await access.admit(self._installation.database.reader, caller, self._world.now())
+        kept = self._installation
+        tenant = await access.admit(kept.database, kept.memory, caller, self._world.now())
         return _Call(request, tenant, caller)
 
     async def _enrol(self, request: Request) -> Response:
@@ -189,9 +191,13 @@ class ConnectorApi:
         health = tuple(each.finding for each in said.health)
         check_in = CheckIn(caller.client_id, wire.instance_of(said), said.sequence, said.version, health, said.load)
         recorder = self._recorder(request, actor_of(caller, request.address))
-        database, now = self._installation.database, self._world.now()
+        kept, now = self._installation, self._world.now()
         tenant, standing = await check_ins.check_in(
-            database, lambda session: access.admit(session, caller, now), check_in, recorder, now
+            kept.database,
+            lambda session: access.admit(Within(session), kept.memory, caller, now),
+            check_in,
+            recorder,
+            now,
         )
         if said.wait and self._holding.room:
             call = _Call(request, tenant, caller)
@@ -232,8 +238,8 @@ class ConnectorApi:
         return self._recorder(call.request, actor_of(call.caller, call.request.address))
 
     def _recorder(self, request: Request, actor: Mapping[str, object]) -> Recorder:
-        now = self._world.now()
-        return Recorder(actor, request.client_id, self._world.new_id, now, self._installation.audit_days)
+        now, kept = self._world.now(), self._installation
+        return Recorder(actor, request.client_id, self._world.new_id, now, kept.audit_days, kept.turns)
 
 
 _Operation = Callable[[ConnectorApi, _Call], Awaitable[Response]]
