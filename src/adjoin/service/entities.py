@@ -14,7 +14,7 @@ from adjoin.odata.edm import EntityType
 from adjoin.odata.paging import Continuation
 from adjoin.odata.query import Query
 from adjoin.odata.values import BadValue, Instant, parse_guid
-from adjoin.service import repeats
+from adjoin.service import removal, repeats
 from adjoin.service.audit import Recorder
 from adjoin.service.errors import NotFound, Taken
 from adjoin.service.repeats import Repeatable
@@ -27,8 +27,6 @@ from adjoin.store.tables import table_of
 from adjoin.store.tenants import Tenant
 
 PAGE_SIZE: Final = 1_000
-# How many rows that the clock removed go with one change, so that none waits for a large clean-up.
-_DROPPED_AT_ONCE: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +84,8 @@ class Change:
         return Instant.from_unix(self.now).ticks
 
     async def drop_removed(self, session: Session, table: Table, key: str | None = None) -> bool:
-        """Drop some rows that the clock removed, or the one with this key, and record it; True if there were any."""
-        dropped = await rows.drop_removed(session, table, self.tenant.number, self.ticks, _DROPPED_AT_ONCE, key)
-        if self.recorder is not None:
-            for each in dropped:
-                await self.recorder.of_service().change(
-                    session, self.tenant.number, table.type, "Delete", each.row, None
-                )
-        return bool(dropped)
+        """Drop some rows that the clock removed, or the one with this key; True if there were any."""
+        return await removal.drop(session, table, self.tenant.number, self.ticks, self.recorder, key)
 
 
 async def page(database: Database, tenant: Tenant, entity: EntityType, wanted: Wanted, now: float) -> Page:
