@@ -26,7 +26,7 @@ from adjoin.odata.tokens import words
 from adjoin.service.installation import Installation
 from adjoin.service.world import World
 from adjoin.store.address import shown
-from adjoin.web.app import create
+from adjoin.web.app import Application, create
 
 _BODY: Final = (
     '{"@odata.type": "#microsoft.graph.deviceManagementDomainJoinConnector", "displayName": "Display Name value", '
@@ -65,6 +65,10 @@ Audience = Annotated[
 Throttle = Annotated[
     str | None, typer.Option("--throttle", metavar="LIMITS", help="off, graph, or own figures. [default: off]")
 ]
+AuditDays = Annotated[
+    int | None,
+    typer.Option("--audit-days", metavar="DAYS", help="How long audit events are kept. [default: 365]"),
+]
 LogLevel = Annotated[
     Literal["debug", "info", "warning", "error"] | None, typer.Option("--log-level", help="[default: info]")
 ]
@@ -97,6 +101,7 @@ def serve(
     cloud: Cloud = None,
     audience: Audience = None,
     throttle: Throttle = None,
+    audit_days: AuditDays = None,
     log_level: LogLevel = None,
     log_format: LogFormat = None,
     log_requests: LogRequests = None,
@@ -121,6 +126,7 @@ def serve(
         cloud=cloud,
         audiences=tuple(audience) if audience else None,
         throttle=throttle,
+        audit_days=audit_days,
         log_level=log_level,
         log_format=log_format,
         log_requests=log_requests,
@@ -154,13 +160,13 @@ async def _serve(loaded: Config, quiet: bool, leash: int | None) -> None:
     application = create(loaded)
     await application.open()
     try:
-        await _listen(Listener(application, loaded, look_of(loaded, time.time)), loaded, quiet, leash)
+        await _listen(Listener(application, loaded, look_of(loaded, time.time)), application, loaded, quiet, leash)
     finally:
         await application.close()
     structlog.get_logger("adjoin.serve").info("stopped")
 
 
-async def _listen(listener: Listener, loaded: Config, quiet: bool, leash: int | None) -> None:
+async def _listen(listener: Listener, application: Application, loaded: Config, quiet: bool, leash: int | None) -> None:
     log = structlog.get_logger("adjoin.serve")
     loop = asyncio.get_running_loop()
 
@@ -169,6 +175,7 @@ async def _listen(listener: Listener, loaded: Config, quiet: bool, leash: int | 
         if leash is not None:
             loop.remove_reader(leash)
         listener.stop()
+        application.release()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -15,15 +15,18 @@ from adjoin.identity.keys import KeyRing
 from adjoin.identity.rotation import LiveRing
 from adjoin.odata.paging import TokenKey
 from adjoin.service.key_sharing import KeySharing
+from adjoin.service.turns import Turns
 from adjoin.service.world import World
 from adjoin.store import settings, tenants
 from adjoin.store.database import Database, Session, Unusable
+from adjoin.store.memory import Memory
 from adjoin.store.opening import opened
 from adjoin.store.tenants import ACTIVE, Tenant
 
 T = TypeVar("T")
 
 FIRST_TENANT: Final = "default"
+AUDIT_DAYS: Final = 365
 _PAGING_KEY: Final = "paging-key"
 
 
@@ -34,9 +37,11 @@ class Installation:
     database: Database
     keys: LiveRing
     paging_key: TokenKey
+    memory: Memory = field(default_factory=Memory)
+    turns: Turns = field(default_factory=Turns)
     sharing: KeySharing | None = None
     """Where the keys are shared by the nodes of one database."""
-    audit_days: int = 365
+    audit_days: int = AUDIT_DAYS
     """How many days audit events are kept."""
 
     async def change_keys(self, act: Callable[[], T]) -> T:
@@ -49,7 +54,9 @@ class Installation:
         return self.keys.ring
 
 
-async def open_installation(data_dir: Path, place: Path | str, keys_dir: Path, world: World) -> Installation:
+async def open_installation(
+    data_dir: Path, place: Path | str, keys_dir: Path, world: World, audit_days: int = AUDIT_DAYS
+) -> Installation:
     """Open an installation, making what is missing; `place` is the database's file, or its URL.
 
     Raises Unusable, Unavailable or a KeyRefusal.
@@ -69,7 +76,7 @@ async def open_installation(data_dir: Path, place: Path | str, keys_dir: Path, w
     except BaseException:
         await database.close()
         raise
-    return Installation(database, keys, TokenKey(paging_key), sharing)
+    return Installation(database, keys, TokenKey(paging_key), sharing=sharing, audit_days=audit_days)
 
 
 async def _begin(database: Database, world: World) -> bytes:

@@ -54,6 +54,21 @@ class Database(Protocol):
     @property
     def reader(self) -> Session: ...
 
+    @property
+    def scanner(self) -> Session:
+        """For reads that may look at many rows: they wait for each other, and nothing else waits for them.
+
+        Raises TooSlow past the time that one may take, and Overloaded when too many wait.
+        """
+        ...
+
+    def generation(self) -> int | None:
+        """A number that is another whenever anybody has changed the database since; None: it cannot be told.
+
+        As long as it is the same, what was read before is what would be read now.
+        """
+        ...
+
     async def write(self, act: Callable[[Session], Awaitable[T]]) -> T:
         """Run `act` in a transaction and give its result once that is on disk.
 
@@ -81,7 +96,11 @@ class Uncertain(StoreRefusal):
 
 
 class Overloaded(StoreRefusal):
-    """More writes are waiting than the queue may hold."""
+    """More writes, or more reads that take long, are waiting than the queue may hold."""
+
+
+class TooSlow(StoreRefusal):
+    """A read looked at more rows than fits into the time that one may take."""
 
 
 class Unusable(StoreRefusal):

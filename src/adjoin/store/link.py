@@ -13,12 +13,13 @@ from typing import Any, Final, TypeAlias
 import asyncpg
 
 from adjoin.store.address import shown
-from adjoin.store.database import Insertion, Unavailable
+from adjoin.store.database import Insertion, TooSlow, Unavailable
 from adjoin.store.dialect import columns_of, many, translated
 from adjoin.store.statements import EVERYWHERE, tenant_of
 
 Row: TypeAlias = tuple[Any, ...]
 
+STATEMENT_SECONDS: Final = 30.0
 _CONNECT_SECONDS: Final = 10.0
 _ANSWER_SECONDS: Final = 60.0
 # What the server gives up by itself, so that a node that hangs or cannot be heard any more holds nothing for long.
@@ -28,7 +29,6 @@ _SETTINGS: Final = {
     "idle_in_transaction_session_timeout": "10s",
     "jit": "off",
     "lock_timeout": "10s",
-    "statement_timeout": "30s",
     "tcp_keepalives_idle": "10",
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "3",
@@ -114,7 +114,9 @@ class Link:
         if isinstance(error, TimeoutError):
             self.abandon()
             return Unavailable(says)
-        if (isinstance(error, _GONE) and not isinstance(error, asyncpg.QueryCanceledError)) or self.lost:
+        if isinstance(error, asyncpg.QueryCanceledError):
+            return TooSlow("What was asked for takes longer to find than a request may; ask for less at a time.")
+        if isinstance(error, _GONE) or self.lost:
             self.abandon()
             return Lost(says)
         return error if isinstance(error, _MISTAKES) else Unavailable(says)
@@ -130,12 +132,12 @@ _GONE: Final = (
 )
 
 
-async def connect(url: str) -> Link:
-    """A new connection. Raises Unavailable with the reason."""
+async def connect(url: str, seconds: float = STATEMENT_SECONDS) -> Link:
+    """A new connection, on which a statement may take so many seconds. Raises Unavailable with the reason."""
     try:
         connection = await asyncpg.connect(
             url,
-            server_settings=_SETTINGS,
+            server_settings={**_SETTINGS, "statement_timeout": f"{int(seconds * 1_000)}ms"},
             timeout=_CONNECT_SECONDS,
             command_timeout=_ANSWER_SECONDS,
             statement_cache_size=128,

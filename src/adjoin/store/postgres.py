@@ -21,6 +21,10 @@ from adjoin.store.readers import Readers
 T = TypeVar("T")
 
 READERS: Final = 8
+SCANNERS: Final = 2
+SCAN_SECONDS: Final = 5.0
+"""How long a read that may look at many rows may take, and how long it may wait for its turn."""
+
 WRITE_LOCK: Final = 0x61646A6E
 """The advisory lock of whoever writes ("adjn")."""
 
@@ -39,6 +43,7 @@ class PostgreSQL:
     def __init__(self, url: str, readers: int = READERS) -> None:
         self.url = url
         self._reader = Readers(self._connected, readers)
+        self._scanner = Readers(lambda: connect(url, SCAN_SECONDS), SCANNERS, SCAN_SECONDS)
         self._link: Link | None = None
         self._queue: deque[Job] = deque()
         self._waiting = 0
@@ -52,6 +57,14 @@ class PostgreSQL:
     @property
     def reader(self) -> Session:
         return self._reader
+
+    @property
+    def scanner(self) -> Session:
+        return self._scanner
+
+    def generation(self) -> None:
+        """Other nodes change the database without this one's knowing."""
+        return
 
     async def write(self, act: Callable[[Session], Awaitable[T]]) -> T:
         if self._closed:
@@ -71,6 +84,7 @@ class PostgreSQL:
         self._come.set()
         await self._writer
         await self._reader.close()
+        await self._scanner.close()
 
     async def _connected(self) -> Link:
         return await connect(self.url)

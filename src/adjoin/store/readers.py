@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, NamedTuple
 
-from adjoin.store.database import Insertion, Overloaded, Unavailable
+from adjoin.store.database import Insertion, Overloaded, TooSlow, Unavailable
 from adjoin.store.link import Link, Lost
 from adjoin.store.statements import tenant_of
 
@@ -30,9 +30,11 @@ class _Question(NamedTuple):
 class Readers:
     """A session over at most so many connections. What fails for a lost connection is tried once more on another."""
 
-    def __init__(self, connect: Callable[[], Awaitable[Link]], most: int) -> None:
+    def __init__(self, connect: Callable[[], Awaitable[Link]], most: int, patience: float | None = None) -> None:
+        """`patience` is how long one may wait for its turn, in seconds; None: as long as it takes."""
         self._connect = connect
         self._most = most
+        self._patience = patience
         self._made = 0
         self._idle: list[Link] = []
         self._waiting: deque[asyncio.Future[None]] = deque()
@@ -129,7 +131,9 @@ class Readers:
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(waiter)
         try:
-            await waiter
+            await asyncio.wait_for(waiter, self._patience)
+        except TimeoutError:
+            raise TooSlow("Too many requests that look at many rows are under way; try again.") from None
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled():
                 self._wake()

@@ -7,7 +7,7 @@ are as at `now` (ticks); those that it removed are as if they were not there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -21,10 +21,10 @@ from adjoin.store.where import Parameters, condition, following, order, value
 
 async def get(session: Session, table: Table, tenant: int, key: str, now: int = 0) -> Stored | None:
     """The row with this key, or None."""
-    parameters = Parameters(tenant, key, table=table, now=now)
-    sql = f"SELECT {table.selected}, row_version FROM {table.name} WHERE {_this(table, parameters)}"
-    found = await session.fetch(sql, parameters.values)
-    return table.stored(found[0], now) if found else None
+    found = await session.fetch(table.by_key, (tenant, key))
+    if not found or (table.silence is not None and table.silence.removed_at(found[0][-2], now)):
+        return None
+    return table.stored(found[0], now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,10 @@ class Mark(NamedTuple):
     values: tuple[str | int | None, ...]
 
 
-async def page(session: Session, table: Table, tenant: int, part: Part, now: int = 0) -> tuple[list[Row], list[Mark]]:
-    """The wanted rows, and where each stands."""
+async def page(
+    session: Session, table: Table, tenant: int, part: Part, now: int = 0
+) -> tuple[list[Row], Callable[[int], Mark]]:
+    """The wanted rows, and what tells where the one of a number stands."""
     if table.silence is not None and part.order and not part.skip:
         first = part.order[0].by
         if isinstance(first, Field) and first.declared.name == table.silence.property and first.enum is not None:
@@ -63,13 +65,12 @@ async def page(session: Session, table: Table, tenant: int, part: Part, now: int
         sql += f" OFFSET {parameters.add(part.skip)}"
     width, key_at = table.width, table.key_at
     fetched = await session.fetch(sql, parameters.values)
-    rows = [table.row(each[:width], now) for each in fetched]
-    return rows, [Mark(each[key_at], each[width:]) for each in fetched]
+    return table.rows(fetched, now), lambda number: Mark(fetched[number][key_at], fetched[number][width:])
 
 
 async def _value_by_value(
     session: Session, table: Table, tenant: int, part: Part, now: int
-) -> tuple[list[Row], list[Mark]]:
+) -> tuple[list[Row], Callable[[int], Mark]]:
     """A page in the order of what the clock changes: one value's rows after the other's, each found by index."""
     first, *rest = part.order
     enum = first.by.enum
@@ -88,12 +89,13 @@ async def _value_by_value(
         shows = Operation("eq", Sort.BOOLEAN, (first.by, Constant(Sort.ENUM, shown, enum)))
         where = shows if part.where is None else Operation("and", Sort.BOOLEAN, (shows, part.where))
         within = Part(part.limit - len(rows), where, order, after=goes_on)
-        found, places = await page(session, table, tenant, within, now)
+        found, mark_of = await page(session, table, tenant, within, now)
         rows += found
+        places = [mark_of(number) for number in range(len(found))]
         marks += [Mark(each.key, (shown, *(each.values if rest else ()))) for each in places]
         if len(rows) == part.limit:
             break
-    return rows, marks
+    return rows, marks.__getitem__
 
 
 async def count(session: Session, table: Table, tenant: int, where: Bound | None = None, now: int = 0) -> int:
@@ -110,8 +112,8 @@ async def insert(session: Session, table: Table, tenant: int, values: Mapping[st
     """Insert a row from a value for each property, and give it as stored. Its key has to be free."""
     cells: list[object] = [tenant, version]
     shown: list[object] = []
-    for each in table.type.properties:
-        held = stored(each, values[each.name])
+    for name, hold in table.holders:
+        held = hold(values[name])
         cells += held
         shown.append(held[0])
     if table.silence is not None:
