@@ -17,12 +17,19 @@ from adjoin.identity.keys import open_ring
 Opens = Callable[..., Server]
 
 ON_BOTH: Final = (
-    "conformance.",
+    "test_advanced",
     "test_batch",
+    "test_connector_api",
+    "test_connector_histories",
     "test_failures",
     "test_graph",
+    "test_intermediate",
+    "test_minimal",
     "test_paging",
+    "test_revocation",
     "test_tenants",
+    "test_updatable",
+    "web.test_silence",
 )
 """The modules, by a part of their names, whose services run on SQLite and on PostgreSQL; the store's tests all do."""
 

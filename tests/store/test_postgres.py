@@ -248,21 +248,45 @@ class TestInsertions:
 
         on(url, act)
 
-    def test_go_in_at_once(self, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_go_in_at_once_and_alone(self, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
         added: list[int] = []
+        asked = asks(monkeypatch)
         add = Link.add
 
-        async def counted(link: Link, insertion: Any, rows: Any) -> Any:
-            added.append(len(rows))
-            return await add(link, insertion, rows)
+        async def counted(link: Link, gathered: Any) -> None:
+            added.extend(len(rows) for rows in gathered.values())
+            await add(link, gathered)
 
         async def act(database: Database) -> None:
             await new_tenant(database, 1)
             monkeypatch.setattr(Link, "add", counted)
+            asked.clear()
             await in_one_group(database, [insertion(at) for at in range(64)])
 
         on(url, act)
         assert added == [64]
+        assert asked == []
+
+    def test_whose_answer_never_comes_are_uncertain_and_not_tried_again(
+        self, url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        add = Link.add
+
+        async def lost(link: Link, gathered: Any) -> None:
+            await add(link, gathered)
+            link.abandon()
+            raise Lost("The answer never came.")
+
+        async def act(database: Database) -> None:
+            await new_tenant(database, 1)
+            with monkeypatch.context() as patched:
+                patched.setattr(Link, "add", lost)
+                results = await in_one_group(database, [insertion(1), insertion(2)])
+            assert [type(each) for each in results] == [Uncertain, Uncertain]
+            assert await rows.count(database.reader, TABLE, 1) == 2
+            assert await database.write(insertion(3)) is not None
+
+        on(url, act)
 
 
 def insertion(number: int, tenant: int = 1) -> Act:

@@ -45,10 +45,16 @@ def columns_of(insertion: Insertion) -> str:
     return f"SELECT {names} FROM {table} WHERE FALSE"
 
 
-def many(insertion: Insertion, types: Sequence[str]) -> str:
-    """The insertion of any number of rows, from one array for each column, whose types these are."""
-    arrays = ", ".join(f"${at}::{each}[]" for at, each in enumerate(types, start=1))
-    return f"{insertion.into} SELECT * FROM unnest({arrays})"
+def many(insertions: Sequence[tuple[Insertion, Sequence[str]]]) -> str:
+    """One statement for insertions of any number of rows each, from an array for each column, whose types these are."""
+    parts, at = [], 1
+    for insertion, types in insertions:
+        arrays = ", ".join(f"${number}::{each}[]" for number, each in enumerate(types, start=at))
+        parts.append(f"{insertion.into} SELECT * FROM unnest({arrays})")
+        at += len(types)
+    *others, last = parts
+    beside = ", ".join(f"part_{number} AS ({each})" for number, each in enumerate(others))
+    return f"WITH {beside} {last}" if others else last
 
 
 def _into(insertion: Insertion) -> tuple[str, str]:

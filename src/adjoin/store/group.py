@@ -1,8 +1,8 @@
 """Writes that share a transaction on PostgreSQL, one after the other: each is a coroutine, run statement by statement.
 
-A statement costs a round trip. So rows to be inserted are gathered, over all writes of the group, until a statement
-could see them: a group of creates costs as many round trips as there are tables that it adds to. A mistake undoes the
-whole transaction; whoever runs the group then runs each write alone.
+A statement costs a round trip. So rows to be inserted are gathered, over all writes of the group and all tables, until
+a statement could see them, and a transaction begins with the first statement: a group of creates is one statement.
+A mistake undoes the whole transaction; whoever runs the group then runs each write alone.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from adjoin.store.database import Insertion, Session
-from adjoin.store.link import Link, Lost, Row
+from adjoin.store.database import Insertion, Session, Unavailable
+from adjoin.store.link import Gathered, Link, Lost, Row
 
 Act = Callable[[Session], Awaitable[Any]]
 
@@ -37,6 +37,15 @@ class Outcome:
     error: BaseException | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What came of the jobs, the connection whose transaction is still open, if any, and what is to be inserted yet."""
+
+    outcomes: list[Outcome]
+    link: Link | None
+    gathered: Gathered
+
+
 class Undone(Exception):
     """The transaction cannot be kept: a job failed after it had changed something, or the database refused one."""
 
@@ -56,12 +65,34 @@ class _Statement:
         return (yield self)
 
 
+class CannotBegin(Unavailable):
+    """No transaction can be had now; nothing was done."""
+
+
 class _Asking:
     """The session that the jobs of a group are given."""
 
-    def __init__(self) -> None:
+    def __init__(self, begin: Callable[[], Awaitable[Link]]) -> None:
+        self._begin = begin
+        self.link: Link | None = None
         self.gathered: dict[Insertion, list[Sequence[object]]] = {}
         self.changes = 0
+
+    async def begun(self) -> Link:
+        """The connection, in a transaction."""
+        if self.link is None:
+            try:
+                self.link = await self._begin()
+            except Unavailable as refusal:
+                raise CannotBegin(refusal.message) from refusal
+        return self.link
+
+    async def put_in(self) -> None:
+        """Carry out the insertions that have gathered."""
+        gathered, self.gathered = self.gathered, {}
+        if gathered and self.link is not None:
+            await self.link.ready_to_add(gathered)
+            await self.link.add(gathered)
 
     async def insert(self, insertion: Insertion, row: Sequence[object]) -> None:
         self.gathered.setdefault(insertion, []).append(row)
@@ -74,27 +105,32 @@ class _Asking:
         return rows
 
 
-async def run(link: Link, jobs: Sequence[Job]) -> list[Outcome]:
-    """Run the jobs in the open transaction. Raises Undone, or Lost when the connection is gone."""
-    session = _Asking()
-    outcomes = [await _to_the_end(link, session, job, alone=len(jobs) == 1) for job in jobs]
-    try:
-        await _put_in(link, session)
-    except Lost:
-        raise
-    except Exception as error:
-        raise Undone(error) from error
-    return outcomes
+async def run(begin: Callable[[], Awaitable[Link]], jobs: Sequence[Job]) -> Ran:
+    """Run the jobs; `begin` opens a transaction, and is called if one is needed.
+
+    Raises Undone, or Unavailable when the transaction cannot begin or its connection is gone.
+    """
+    session = _Asking(begin)
+    outcomes = [await _to_the_end(session, job, alone=len(jobs) == 1) for job in jobs]
+    if session.link is not None:
+        try:
+            await session.put_in()
+        except Lost:
+            raise
+        except Exception as error:
+            raise Undone(error) from error
+    return Ran(outcomes, session.link, session.gathered)
 
 
-async def _to_the_end(link: Link, session: _Asking, job: Job, *, alone: bool) -> Outcome:
+async def _to_the_end(session: _Asking, job: Job, *, alone: bool) -> Outcome:
     before = session.changes
     run = _Run(session, job)
     while run.waits_for is not None:
         try:
-            await _put_in(link, session)
+            link = await session.begun()
+            await session.put_in()
             rows = await link.fetch(run.waits_for.sql, run.waits_for.parameters)
-        except Lost:
+        except (Lost, CannotBegin):
             run.stop()
             raise
         except Exception as error:
@@ -105,13 +141,6 @@ async def _to_the_end(link: Link, session: _Asking, job: Job, *, alone: bool) ->
     if run.outcome.error is not None and session.changes != before:
         raise Undone(run.outcome.error)
     return run.outcome
-
-
-async def _put_in(link: Link, session: _Asking) -> None:
-    """Carry out the insertions that have gathered, in the order of their tables' first."""
-    gathered, session.gathered = session.gathered, {}
-    for insertion, rows in gathered.items():
-        await link.add(insertion, rows)
 
 
 class _Run:

@@ -7,7 +7,7 @@ any message.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 import asyncpg
@@ -18,6 +18,8 @@ from adjoin.store.dialect import columns_of, many, translated
 from adjoin.store.statements import EVERYWHERE, tenant_of
 
 Row: TypeAlias = tuple[Any, ...]
+Gathered: TypeAlias = Mapping[Insertion, Sequence[Sequence[object]]]
+"""Rows to be inserted, by where."""
 
 STATEMENT_SECONDS: Final = 30.0
 _CONNECT_SECONDS: Final = 10.0
@@ -46,7 +48,7 @@ class Link:
 
     def __init__(self, connection: asyncpg.Connection) -> None:
         self._connection = connection
-        self._many: dict[Insertion, str] = {}
+        self._types: dict[Insertion, list[str]] = {}
         self.tenant: int | None = None
         """Whose rows it shows; None: nobody's."""
 
@@ -61,20 +63,22 @@ class Link:
             await self.show(tenant)
         return await self._fetched(self._connection.fetch(translated(sql, parameters), *parameters))
 
-    async def add(self, insertion: Insertion, rows: Sequence[Sequence[object]]) -> None:
-        """Insert rows as one statement."""
-        tenants = {tenant_of(insertion.into, row) for row in rows}
+    async def ready_to_add(self, gathered: Gathered) -> None:
+        """Do all for an insertion but to insert, so that what can be lost with its answer is the insertion alone."""
+        tenants = {tenant_of(insertion.into, row) for insertion, rows in gathered.items() for row in rows}
         tenant = tenants.pop() if len(tenants) == 1 else EVERYWHERE
         if tenant != self.tenant:
             await self.show(tenant)
-        if len(rows) == 1:
-            await self.fetch(insertion.text(1), rows[0])
-            return
-        if insertion not in self._many:
-            asked = await self._answered(self._connection.prepare(columns_of(insertion)))
-            self._many[insertion] = many(insertion, [each.type.name for each in asked.get_attributes()])
-        columns = [list(column) for column in zip(*rows, strict=True)]
-        await self._answered(self._connection.fetch(self._many[insertion], *columns))
+        for each in gathered:
+            if each not in self._types:
+                asked = await self._answered(self._connection.prepare(columns_of(each)))
+                self._types[each] = [column.type.name for column in asked.get_attributes()]
+
+    async def add(self, gathered: Gathered) -> None:
+        """Insert rows, of all tables, as one statement. `ready_to_add` comes before."""
+        sql = many([(each, self._types[each]) for each in gathered])
+        columns = [list(column) for rows in gathered.values() for column in zip(*rows, strict=True)]
+        await self._answered(self._connection.fetch(sql, *columns))
 
     async def show(self, tenant: int) -> None:
         """Show the rows of this tenant from now on, or those of all."""

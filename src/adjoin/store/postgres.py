@@ -1,7 +1,8 @@
 """A database on a PostgreSQL server: a few connections to read, and one that writes in groups, as SQLite's writer does.
 
-At any time one transaction writes, whichever node has it: each takes the same lock first. So what a write has read is
-still so when it changes it, and nothing has to be tried again; a group holds all that came while the last one was kept.
+At any time one transaction reads and writes, whichever node has it: each takes the same lock first. So what a write has
+read is still so when it changes it, and nothing has to be tried again. A group holds all that came while the last one
+was kept; where its writes look at nothing and only add rows, it is one statement, and needs no lock.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from typing import Final, TypeVar
 
 from adjoin.store import group
 from adjoin.store.address import shown
-from adjoin.store.database import Overloaded, Session, StoreRefusal, Unavailable, Uncertain
-from adjoin.store.group import Job, Outcome, Undone
+from adjoin.store.database import Overloaded, Session, Unavailable, Uncertain
+from adjoin.store.group import Job, Outcome, Ran, Undone
 from adjoin.store.link import Link, Lost, connect
 from adjoin.store.readers import Readers
 
@@ -119,46 +120,66 @@ class PostgreSQL:
     async def _commit(self, jobs: list[Job]) -> list[Outcome]:
         """Run the jobs in one transaction; if one of them undoes it, each in one of its own."""
         try:
-            link = await self._begun()
-            outcomes = await group.run(link, jobs)
+            ran = await group.run(self._begun, jobs)
+            if ran.link is None and ran.gathered:
+                link = await self._linked()
+                await link.ready_to_add(ran.gathered)
         except Undone as undone:
-            await self._roll_back()
-            if len(jobs) == 1:
-                return [Outcome(jobs[0], error=undone.error)]
-            return [outcome for job in jobs for outcome in await self._commit([job])]
+            return await self._each_alone(jobs, undone.error)
         except Unavailable as refusal:
             # Nothing was kept: the transaction ended with the connection, or never began.
             await self._roll_back()
             return [Outcome(job, error=refusal) for job in jobs]
-        try:
-            await link.run("COMMIT")
-        except Unavailable as refusal:
-            return await self._not_kept(link, outcomes, refusal)
-        return outcomes
+        return await self._keep(ran, jobs)
 
-    async def _not_kept(self, link: Link, outcomes: list[Outcome], refusal: Unavailable) -> list[Outcome]:
+    async def _keep(self, ran: Ran, jobs: list[Job]) -> list[Outcome]:
+        """End the open transaction, or make the one statement that is all of it."""
+        link = ran.link or self._link
+        if link is None or (ran.link is None and not ran.gathered):
+            return ran.outcomes
+        try:
+            if ran.link is None:
+                await link.add(ran.gathered)
+            else:
+                await link.run("COMMIT")
+        except Exception as error:  # noqa: BLE001 - whatever it is, those who wait have to hear of it
+            if ran.link is None and not link.lost:
+                # The database has something against a row, and so has taken none.
+                return await self._each_alone(jobs, error)
+            return await self._not_kept(link, ran.outcomes, error)
+        return ran.outcomes
+
+    async def _each_alone(self, jobs: list[Job], error: BaseException) -> list[Outcome]:
+        await self._roll_back()
+        if len(jobs) == 1:
+            return [Outcome(jobs[0], error=error)]
+        return [outcome for job in jobs for outcome in await self._commit([job])]
+
+    async def _not_kept(self, link: Link, outcomes: list[Outcome], error: Exception) -> list[Outcome]:
         """What to tell when the end of a transaction was not confirmed. It is never tried again from here."""
-        told: StoreRefusal = refusal
+        told = error
         if link.lost:
-            told = Uncertain(
-                "The database was lost while it kept the change. It may have been made: look, then repeat."
-            )
+            told = Uncertain("The database was lost while it kept the change. It may have been made: look first.")
         await self._roll_back()
         return [Outcome(each.job, error=each.error or told) for each in outcomes]
 
     async def _begun(self) -> Link:
         """The connection, in a transaction that holds the lock. A connection that died meanwhile is replaced."""
-        if self._link is not None and not self._link.lost:
-            try:
-                await self._link.run(_BEGIN)
-            except Lost:
-                self._drop()
-            else:
-                return self._link
-        link = self._link = await self._connected()
-        await link.run(_DURABLE)
-        await link.run(_BEGIN)
+        link = await self._linked()
+        try:
+            await link.run(_BEGIN)
+        except Lost:
+            self._drop()
+            link = await self._linked()
+            await link.run(_BEGIN)
         return link
+
+    async def _linked(self) -> Link:
+        if self._link is None or self._link.lost:
+            link = await self._connected()
+            await link.run(_DURABLE)
+            self._link = link
+        return self._link
 
     async def _roll_back(self) -> None:
         if self._link is None:
