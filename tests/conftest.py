@@ -26,7 +26,6 @@ ON_BOTH: Final = (
     "test_intermediate",
     "test_minimal",
     "test_paging",
-    "test_revocation",
     "test_tenants",
     "test_updatable",
     "web.test_silence",
