@@ -136,12 +136,19 @@ _GONE: Final = (
 )
 
 
-async def connect(url: str, seconds: float = STATEMENT_SECONDS) -> Link:
-    """A new connection, on which a statement may take so many seconds. Raises Unavailable with the reason."""
+async def connect(url: str, seconds: float = STATEMENT_SECONDS, scans: bool = False) -> Link:
+    """A new connection, on which a statement may take so many seconds. Raises Unavailable with the reason.
+
+    Where it `scans`, two sets of rows are never brought together row by row: before the server has counted a table that
+    grew, it takes any set for one row, and that would take the square of the time.
+    """
+    settings = {**_SETTINGS, "statement_timeout": f"{int(seconds * 1_000)}ms"}
+    if scans:
+        settings["enable_nestloop"] = "off"
     try:
         connection = await asyncpg.connect(
             url,
-            server_settings={**_SETTINGS, "statement_timeout": f"{int(seconds * 1_000)}ms"},
+            server_settings=settings,
             timeout=_CONNECT_SECONDS,
             command_timeout=_ANSWER_SECONDS,
             statement_cache_size=128,

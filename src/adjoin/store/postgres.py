@@ -44,7 +44,7 @@ class PostgreSQL:
     def __init__(self, url: str, readers: int = READERS) -> None:
         self.url = url
         self._reader = Readers(self._connected, readers)
-        self._scanner = Readers(lambda: connect(url, SCAN_SECONDS), SCANNERS, SCAN_SECONDS)
+        self._scanner = Readers(lambda: connect(url, SCAN_SECONDS, scans=True), SCANNERS, SCAN_SECONDS)
         self._link: Link | None = None
         self._queue: deque[Job] = deque()
         self._waiting = 0
