@@ -33,6 +33,7 @@ BESIDE: Final = {
     "store/test_processes.py": ["sqlite.py"],
     "store/test_records.py": ["applications.py", "settings.py", "tenants.py"],
     "web/test_clouds.py": ["app.py", "login/discovery.py"],
+    "web/test_connector_histories.py": ["connector_api.py", "operations.py"],
     "web/test_external_issuers.py": ["app.py", "issuers.py"],
     "web/test_headers.py": ["app.py", "exchange.py"],
     "web/test_login.py": ["login/__init__.py"],

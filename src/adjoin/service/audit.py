@@ -24,6 +24,7 @@ SUCCESS: Final = "Success"
 FAILURE: Final = "Failure"
 _TABLE: Final = table_of(model.AUDIT_EVENT)
 _COMPONENT: Final = "Domain Join Connectors"
+_ADMINISTRATION: Final = "Administration"
 _SIGN_IN: Final = "Sign-in"
 _DAY_MS: Final = 86_400_000
 # How many events are dropped at a turn, so that no change waits for a large clean-up.
@@ -81,6 +82,29 @@ class Recorder:
         resource = _resource(entity, row, [])
         activity = f"{words} {resource['auditResourceType']}"
         await self._add(session, tenant, activity, "Action", SUCCESS, _COMPONENT, [resource])
+
+    async def administration(
+        self,
+        session: Session,
+        tenant: int,
+        operation: str,
+        of: tuple[str, str, str],
+        changed: Mapping[str, tuple[object, object]],
+    ) -> None:
+        """Record what was done to an account, an application or a tenant: `of` is its kind, its name and its id."""
+        kind, name, key = of
+        modified = [
+            {"displayName": each, "oldValue": _text(old), "newValue": _text(new)}
+            for each, (old, new) in changed.items()
+            if old != new
+        ]
+        resource = {
+            "displayName": name,
+            "modifiedProperties": modified,
+            "auditResourceType": kind,
+            "resourceId": key,
+        }
+        await self._add(session, tenant, f"{operation} {kind}", operation, SUCCESS, _ADMINISTRATION, [resource])
 
     async def refused_sign_in(self, session: Session, tenant: int, why: str) -> None:
         """Record a sign-in that was refused; `why` is Entra's words, which hold no secret."""

@@ -19,6 +19,7 @@ from adjoin.model import CONNECTOR
 from adjoin.odata.errors import InvalidValue
 from adjoin.odata.values import Instant
 from adjoin.service import connectors as rules
+from adjoin.service import removal
 from adjoin.service.audit import Recorder
 from adjoin.service.errors import ConnectorRemoved, InvitationRefused, NotLicensed, NotProven
 from adjoin.service.world import World
@@ -109,6 +110,7 @@ async def enrol(database: Database, candidate: Candidate, recorder: Recorder, wo
         used = msgspec.msgpack.encode(Invitation(invitation.domain, connector, proven.thumbprint))
         await grants.replace(session, tenant.number, kept, used, kept.expires)
         await recorder.change(session, tenant.number, CONNECTOR, "Create", None, made.row)
+        await removal.drop(session, CONNECTORS, tenant.number, at.ticks, recorder)
         return Enrolled(tenant, connector, key.expires)
 
     return await database.write(act)

@@ -23,6 +23,7 @@ from adjoin.store.sqlite import SQLite
 from adjoin.store.tenants import ACTIVE, Tenant
 
 FIRST_TENANT: Final = "default"
+AUDIT_DAYS: Final = 365
 _PAGING_KEY: Final = "paging-key"
 
 
@@ -33,10 +34,10 @@ class Installation:
     database: Database
     keys: LiveRing
     paging_key: TokenKey
+    audit_days: int = AUDIT_DAYS
+    """How many days audit events are kept."""
     memory: Memory = field(default_factory=Memory)
     turns: Turns = field(default_factory=Turns)
-    audit_days: int = 365
-    """How many days audit events are kept."""
 
     @property
     def ring(self) -> KeyRing:
@@ -44,7 +45,9 @@ class Installation:
         return self.keys.ring
 
 
-async def open_installation(data_dir: Path, database_file: Path, keys_dir: Path, world: World) -> Installation:
+async def open_installation(
+    data_dir: Path, database_file: Path, keys_dir: Path, world: World, audit_days: int = AUDIT_DAYS
+) -> Installation:
     """Open an installation, making what is missing. Raises Unusable or a KeyRefusal."""
     _make_private(data_dir)
     _make_private(database_file.parent)
@@ -58,7 +61,7 @@ async def open_installation(data_dir: Path, database_file: Path, keys_dir: Path,
     except BaseException:
         await database.close()
         raise
-    return Installation(database, keys, TokenKey(paging_key))
+    return Installation(database, keys, TokenKey(paging_key), audit_days)
 
 
 async def _begin(database: Database, world: World) -> bytes:

@@ -89,7 +89,7 @@ class Application:
         """Open the installation. Raises what keeps it from opening (Unusable, KeyRefusal, BadIssuer)."""
         config = self._config
         self._installation = await open_installation(
-            config.data_dir, config.database_file, config.keys_dir, self._world
+            config.data_dir, config.database_file, config.keys_dir, self._world, config.audit_days
         )
         self._parties = await self._trusted(self._installation)
         limits = Limits.parse(config.throttle)

@@ -32,6 +32,7 @@ from adjoin.service.sign_in_attempts import Attempts, Patience
 from adjoin.service.sign_in_people import network
 from adjoin.service.world import World
 from adjoin.store.tenants import Tenant
+from adjoin.store.within import Within
 from adjoin.web import connector_wire as wire
 from adjoin.web.connector_wire import Answer, Belonging, Enrolment, Hello, KeyTaken, NewKey, Report
 from adjoin.web.errors import MethodNotAllowed, UnknownVersion
@@ -126,24 +127,29 @@ class ConnectorApi:
             _allow(request, "GET")
             return _answer(Hello("adjoin", __version__, _time(self._world.now())))
         operation = _OPERATIONS.get(name)
-        if operation is None:
+        if operation is None and name not in ("enroll", "check-in"):
             raise UnknownVersion(f"connector/{below[0]}/{name}"[:128])
         _allow(request, "POST")
         if name == "enroll":
             return await self._enrol(request)
+        if operation is None:
+            return await self._check_in(request, self._caller(request))
         return await operation(self, await self._call(request))
 
-    async def _call(self, request: Request) -> _Call:
+    def _caller(self, request: Request) -> Caller:
         scheme, _, token = request.headers.get("authorization", "").strip().partition(" ")
         if scheme.lower() != "bearer":
             raise EmptyToken
         if self._installation.ring is not self._ring:
             self._ring = self._installation.ring
             self._tokens.forget(trust(self._ring, self._cloud))
-        now = self._world.now()
-        caller = self._tokens.verify(token.strip(), now)
-        tenant = await access.admit(self._installation.database, self._installation.memory, caller, now)
+        caller = self._tokens.verify(token.strip(), self._world.now())
         access.check(caller, (connectors.PERMISSION,))
+        return caller
+
+    async def _call(self, request: Request) -> _Call:
+        caller = self._caller(request)
+        tenant = await access.admit(self._installation.database, self._installation.memory, caller, self._world.now())
         return _Call(request, tenant, caller)
 
     async def _enrol(self, request: Request) -> Response:
@@ -178,22 +184,27 @@ class ConnectorApi:
             )
         )
 
-    async def _check_in(self, call: _Call) -> Response:
-        headers.check_json_body(call.request.headers.get("content-type"))
-        said = wire.read(await call.request.body(), Report)
+    async def _check_in(self, request: Request, caller: Caller) -> Response:
+        headers.check_json_body(request.headers.get("content-type"))
+        said = wire.read(await request.body(), Report)
         health = tuple(each.finding for each in said.health)
-        check_in = CheckIn(call.connector, wire.instance_of(said), said.sequence, said.version, health, said.load)
-        now, database = self._world.now(), self._installation.database
-        standing = await check_ins.check_in(database, call.tenant, check_in, self._recorder_of(call), now)
+        check_in = CheckIn(caller.client_id, wire.instance_of(said), said.sequence, said.version, health, said.load)
+        recorder = self._recorder(request, actor_of(caller, request.address))
+        database, now = self._installation.database, self._world.now()
+        memory = self._installation.memory
+        tenant, standing = await check_ins.check_in(
+            database, lambda session: access.admit(Within(session), memory, caller, now), check_in, recorder, now
+        )
         if said.wait and self._holding.room:
-            await self._holding.wait(call.request, said.wait, lambda: self._still_there(call))
+            call = _Call(request, tenant, caller)
+            await self._holding.wait(request, said.wait, lambda: self._still_there(call))
         return _answer(
             Answer(
                 time=_time(self._world.now()),
                 state=standing.state,
                 reasons=standing.reasons,
                 too_old=standing.too_old,
-                least_version=call.tenant.least_connector_version,
+                least_version=tenant.least_connector_version,
                 interval=INTERVAL,
                 wait=wire.LONGEST_WAIT if self._holding.room else 0,
             )
@@ -230,8 +241,6 @@ class ConnectorApi:
 _Operation = Callable[[ConnectorApi, _Call], Awaitable[Response]]
 
 _OPERATIONS: Final[Mapping[str, _Operation]] = {
-    "enroll": lambda api, call: api._enrol(call.request),
-    "check-in": ConnectorApi._check_in,
     "key": ConnectorApi._key,
     "work": ConnectorApi._work,
     "leave": ConnectorApi._leave,
