@@ -42,10 +42,14 @@ class Silence:
 
     def value_at(self, kept: int, since: int, now: int) -> int:
         """The value shown."""
+        if now - since < self.steps[0][0]:
+            return kept
         return next((value for after, value in reversed(self.steps) if now - since >= after), kept)
 
     def step_at(self, since: int, now: int) -> int:
         """How many steps silence has taken: what is shown by it is another at each."""
+        if now - since < self.steps[0][0]:
+            return 0
         return sum(now - since >= after for after, _ in self.steps)
 
     def removed_at(self, since: int, now: int) -> bool:
