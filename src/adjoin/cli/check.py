@@ -5,8 +5,9 @@ from __future__ import annotations
 import shutil
 import stat
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 import typer
 
@@ -17,6 +18,7 @@ from adjoin.odata.errors import Refusal
 from adjoin.service.installation import Installation
 from adjoin.service.world import World
 from adjoin.store import tenants
+from adjoin.store.database import Session
 
 _LOW_SPACE: Final = 256 * 1024 * 1024
 
@@ -30,13 +32,20 @@ class Finding:
     says: str
 
 
-def check(json: Json = False, data_dir: DataDir = None, database: Database = None, config: Settings = None) -> None:
+Full = Annotated[
+    bool, typer.Option("--full", help="Hold every index of the database against its rows, too; takes longer.")
+]
+
+
+def check(
+    full: Full = False, json: Json = False, data_dir: DataDir = None, database: Database = None, config: Settings = None
+) -> None:
     """Look at the data directory, the database, the keys and the tenants, and say what is wrong."""
     loaded = load(config, data_dir=data_dir, database=database)
     findings = _files(loaded)
     if all(each.healthy for each in findings):
         try:
-            findings += run(loaded, _inside)
+            findings += run(loaded, partial(_inside, full))
         except Refusal as refusal:
             findings.append(Finding("installation", False, refusal.message))
     healthy = all(each.healthy for each in findings)
@@ -70,14 +79,21 @@ def _private(path: Path, what: str) -> Finding:
     return Finding(what, True, f"{path} is private (mode {mode:04o})")
 
 
-async def _inside(installation: Installation, world: World) -> list[Finding]:
+async def _inside(full: bool, installation: Installation, world: World) -> list[Finding]:
     reader = installation.database.reader
-    ((verdict,), *_more) = await reader.fetch("PRAGMA quick_check(1)")
     every = await tenants.every(reader)
     licensed = sum(each.licensed(world.now()) for each in every)
     keys = len(installation.ring.verification)
     return [
-        Finding("database", verdict == "ok", "sound and up to date" if verdict == "ok" else str(verdict)),
+        await _database(reader, full),
         Finding("signing keys", keys > 0, f"{keys} in use"),
         Finding("tenants", licensed > 0, f"{len(every)}, {licensed} with an active licence"),
     ]
+
+
+async def _database(reader: Session, full: bool) -> Finding:
+    """Pages and rows, and with `full` the indexes; then that every reference leads somewhere."""
+    ((verdict,), *_more) = await reader.fetch("PRAGMA integrity_check(1)" if full else "PRAGMA quick_check(1)")
+    if verdict == "ok" and (orphans := await reader.fetch("PRAGMA foreign_key_check")):
+        verdict = f"{len(orphans)} rows refer to what is not there, the first in {orphans[0][0]}"
+    return Finding("database", verdict == "ok", "sound and up to date" if verdict == "ok" else str(verdict))

@@ -16,7 +16,7 @@ from adjoin.store.sqlite import connect
 HEAD: Final = "0002"
 """The newest migration; a test holds it equal to what Alembic finds."""
 
-_KNOWN: Final = ("0001", "0002")
+KNOWN: Final = ("0001", "0002")
 SCHEMA: Final = Path(__file__).parent / "schema.sql"
 
 
@@ -28,7 +28,7 @@ def migrate(path: Path) -> bool:
     current = _current(path)
     if current == HEAD:
         return False
-    if current is not None and current not in _KNOWN:
+    if current is not None and current not in KNOWN:
         raise Unusable(f"The database {path} was written by a newer adjoin (its schema is {current}); update adjoin.")
     try:
         if current is None:

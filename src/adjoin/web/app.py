@@ -107,7 +107,7 @@ class Application:
         if self._parties is not None:
             await self._parties.stop()
         if self._installation is not None:
-            await self._installation.database.close()
+            await self._installation.close()
             self._installation = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

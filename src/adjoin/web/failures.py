@@ -23,6 +23,7 @@ from adjoin.odata import errors as odata
 from adjoin.odata import writer
 from adjoin.odata.errors import Refusal
 from adjoin.service import errors as service
+from adjoin.service.archive import BackupRefusal
 from adjoin.service.throttle import BadLimits
 from adjoin.store import database as store
 from adjoin.web import errors as web
@@ -89,8 +90,8 @@ TABLE: Final[Mapping[type[Refusal], Row]] = {
     web.Stopping: _UNAVAILABLE,
 }
 
-# No request meets these: they keep the service from starting.
-AT_START: Final = (BadIssuer, KeyRefusal, FolderRefusal, BadLimits, store.Unusable)
+# No request meets these: they keep the service from starting, or a command from its work.
+AT_START: Final = (BackupRefusal, BadIssuer, KeyRefusal, FolderRefusal, BadLimits, store.Unusable)
 
 _LOG: Final = structlog.get_logger("adjoin.web")
 _FAULT: Final = Row(500, "InternalServerError")
