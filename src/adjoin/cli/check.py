@@ -43,11 +43,13 @@ def check(
     """Look at the data directory, the database, the keys and the tenants, and say what is wrong."""
     loaded = load(config, data_dir=data_dir, database=database)
     findings = _files(loaded)
+    disk = _disk(loaded)
     if all(each.healthy for each in findings):
         try:
             findings += run(loaded, partial(_inside, full))
         except Refusal as refusal:
             findings.append(Finding("installation", False, refusal.message))
+    findings += disk
     healthy = all(each.healthy for each in findings)
     if json:
         print_json({"healthy": healthy, "findings": [asdict(each) for each in findings]})
@@ -62,14 +64,21 @@ def _files(loaded: Config) -> list[Finding]:
     if not loaded.data_dir.is_dir():
         says = f"{loaded.data_dir} is not there; `adjoin serve` makes it at the first start"
         return [Finding("data directory", False, says)]
-    private = [_private(loaded.data_dir, "data directory")]
+    found = [_private(loaded.data_dir, "data directory")]
     if loaded.database_file.exists():
-        private.append(_private(loaded.database_file, "database file"))
+        found.append(_private(loaded.database_file, "database file"))
     else:
-        private.append(Finding("database file", False, f"{loaded.database_file} is not there"))
-    free = shutil.disk_usage(loaded.data_dir).free
-    says = f"{free // (1024 * 1024)} MiB free"
-    return [*private, Finding("disk", free >= _LOW_SPACE, says)]
+        found.append(Finding("database file", False, f"{loaded.database_file} is not there"))
+    return found
+
+
+def _disk(loaded: Config) -> list[Finding]:
+    """Room where the database is; nothing where nothing is."""
+    folder = loaded.database_file.parent
+    if not folder.is_dir():
+        return []
+    free = shutil.disk_usage(folder).free
+    return [Finding("disk", free >= _LOW_SPACE, f"{free // (1024 * 1024)} MiB free")]
 
 
 def _private(path: Path, what: str) -> Finding:
@@ -86,6 +95,7 @@ async def _inside(full: bool, installation: Installation, world: World) -> list[
     keys = len(installation.ring.verification)
     return [
         await _database(reader, full),
+        await _writing(installation),
         Finding("signing keys", keys > 0, f"{keys} in use"),
         Finding("tenants", licensed > 0, f"{len(every)}, {licensed} with an active licence"),
     ]
@@ -97,3 +107,16 @@ async def _database(reader: Session, full: bool) -> Finding:
     if verdict == "ok" and (orphans := await reader.fetch("PRAGMA foreign_key_check")):
         verdict = f"{len(orphans)} rows refer to what is not there, the first in {orphans[0][0]}"
     return Finding("database", verdict == "ok", "sound and up to date" if verdict == "ok" else str(verdict))
+
+
+async def _writing(installation: Installation) -> Finding:
+    """Whether a change would be taken: a file or a disk can be for reading alone."""
+
+    async def nothing(_: Session) -> None:
+        """The transaction itself is what is tried."""
+
+    try:
+        await installation.database.write(nothing)
+    except Refusal as refusal:
+        return Finding("writing", False, refusal.message)
+    return Finding("writing", True, "the database takes changes")

@@ -1,0 +1,116 @@
+"""A disk that is full or read-only: clear answers meanwhile, nothing acknowledged lost, and no help needed after."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.faults.disks import WITHOUT_OVERRIDE, disk
+from tests.faults.service import ADJOIN, LIST, Answer, Client, Service, every_row, serving
+from tests.faults.test_kill import NEW, WRITERS, check, check_file, load_until
+
+
+def call(service: Service, method: str, path: str, body: object = None) -> Answer:
+    async def once() -> Answer:
+        client = Client(service.port, service.token())
+        try:
+            return await client.call(method, path, body)
+        finally:
+            await client.close()
+
+    return asyncio.run(once())
+
+
+def is_refused_clearly(answer: Answer) -> bool:
+    error = answer.json()["error"]
+    return (
+        answer.status == 503
+        and answer.headers["retry-after"] == "2"
+        and error["code"] == "ServiceUnavailable"
+        and error["message"].startswith("The database did not take the change: ")
+    )
+
+
+@pytest.mark.parametrize("mount", [True, False], ids=["a file system that is full", "files that may not grow"])
+class TestFullDisk:
+    def test_refuses_writes_serves_reads_and_recovers_by_itself(self, tmp_path: Path, mount: bool) -> None:
+        with disk(tmp_path / "disk", mount=mount) as small, serving(tmp_path / "disk" / "data") as service:
+            process = service.process.pid
+            ledgers = asyncio.run(load_until(service, 1.0, lambda: small.fill(process)))
+            assert sum(each.answered for each in ledgers) > WRITERS, "there was no load"
+            assert {each.refused for each in ledgers} == {503}
+            assert is_refused_clearly(call(service, "POST", LIST, {**NEW, "displayName": "x"}))
+            rows = asyncio.run(every_row(service.port, service.token()))
+            check(ledgers, rows)
+            small.free(process)
+            assert call(service, "POST", LIST, {**NEW, "displayName": "x"}).status == 201
+            assert len(asyncio.run(every_row(service.port, service.token()))) == len(rows) + 1
+            assert service.stop() == 0
+            check_file(tmp_path / "disk" / "data")
+
+    def test_a_kill_and_a_start_on_it_lose_nothing(self, tmp_path: Path, mount: bool) -> None:
+        with disk(tmp_path / "disk", mount=mount) as small:
+            with serving(tmp_path / "disk" / "data") as service:
+                process = service.process.pid
+
+                def fill_and_kill() -> None:
+                    small.fill(process)
+                    service.kill()
+
+                ledgers = asyncio.run(load_until(service, 1.0, fill_and_kill))
+            with serving(tmp_path / "disk" / "data") as again:
+                check(ledgers, asyncio.run(every_row(again.port, again.token())))
+
+
+def _read_only(data: Path, what: str) -> None:
+    for path in data.glob("adjoin.db*"):
+        path.chmod(0o400 if what == "file" else 0o600)
+    data.chmod(0o500 if what == "directory" else 0o700)
+
+
+@pytest.mark.parametrize("what", ["file", "directory"])
+def test_read_only_data_are_served_and_not_changed(tmp_path: Path, what: str) -> None:
+    data = tmp_path / "data"
+    with serving(data) as service:
+        assert call(service, "POST", LIST, {**NEW, "displayName": "kept"}).status == 201
+        service.stop()
+    _read_only(data, what)
+    try:
+        with serving(data, within=WITHOUT_OVERRIDE) as service:
+            token = service.token()
+            assert [row["displayName"] for row in asyncio.run(every_row(service.port, token))] == ["kept"]
+            assert is_refused_clearly(call(service, "POST", LIST, {**NEW, "displayName": "x"}))
+    finally:
+        _read_only(data, "nothing")
+    check_file(data)
+
+
+TORN: dict[str, Callable[[bytes], bytes]] = {
+    "cut off": lambda data: data[: len(data) // 2],
+    "its first page lost": lambda data: bytes(4096) + data[4096:],
+    "text": lambda _: b"Dear administrator,\n" * 500,
+    "shorter than a header": lambda _: b"x" * 50,
+}
+
+
+@pytest.mark.parametrize("damage", TORN)
+def test_a_torn_or_foreign_database_is_refused_in_one_line_and_left_as_it_is(tmp_path: Path, damage: str) -> None:
+    data = tmp_path / "data"
+    with serving(data) as service:
+        service.stop()
+    file = data / "adjoin.db"
+    file.write_bytes(TORN[damage](file.read_bytes()))
+    before = file.read_bytes()
+    for command in ("serve", "token"):
+        done = subprocess.run(
+            [*ADJOIN, command, "--data-dir", str(data)], check=False, capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == 1
+        assert done.stdout == ""
+        (line,) = done.stderr.splitlines()
+        assert line.startswith("adjoin: ")
+        assert str(file) in line
+    assert file.read_bytes() == before
