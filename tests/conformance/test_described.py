@@ -45,6 +45,7 @@ def urls() -> list[str]:
         for place, entity in owned:
             for each in entity.properties:
                 found += [f"{place}/{each.name}", f"{place}/{each.name}/$value"]
+                found += [f"{place}/{each.name}/$count"] if each.collection else []
     return found
 
 

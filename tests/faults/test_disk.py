@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,9 @@ import pytest
 from tests.faults.disks import WITHOUT_OVERRIDE, disk
 from tests.faults.service import ADJOIN, LIST, Answer, Client, Service, every_row, serving
 from tests.faults.test_kill import NEW, WRITERS, check, check_file, load_until
+from tests.service.installed import named, new
+
+from adjoin.store.database import Unusable
 
 
 def call(service: Service, method: str, path: str, body: object = None) -> Answer:
@@ -30,7 +34,7 @@ def is_refused_clearly(answer: Answer) -> bool:
         answer.status == 503
         and answer.headers["retry-after"] == "2"
         and error["code"] == "ServiceUnavailable"
-        and error["message"].startswith("The database did not take the change: ")
+        and error["message"].startswith("The database did not ")
     )
 
 
@@ -97,20 +101,21 @@ TORN: dict[str, Callable[[bytes], bytes]] = {
 
 
 @pytest.mark.parametrize("damage", TORN)
-def test_a_torn_or_foreign_database_is_refused_in_one_line_and_left_as_it_is(tmp_path: Path, damage: str) -> None:
-    data = tmp_path / "data"
-    with serving(data) as service:
-        service.stop()
-    file = data / "adjoin.db"
+def test_a_torn_or_foreign_database_is_refused_by_name_and_left_as_it_is(
+    tmp_path: Path, keys: Path, damage: str
+) -> None:
+    file = new(tmp_path, keys, "data") / "adjoin.db"
     file.write_bytes(TORN[damage](file.read_bytes()))
     before = file.read_bytes()
-    for command in ("serve", "token"):
-        done = subprocess.run(
-            [*ADJOIN, command, "--data-dir", str(data)], check=False, capture_output=True, text=True, timeout=60
-        )
-        assert done.returncode == 1
-        assert done.stdout == ""
-        (line,) = done.stderr.splitlines()
-        assert line.startswith("adjoin: ")
-        assert str(file) in line
+    with pytest.raises(Unusable, match=re.escape(str(file))) as refused:
+        named(file.parent)
+    assert "\n" not in refused.value.message
     assert file.read_bytes() == before
+
+
+def test_a_service_on_a_torn_database_ends_with_one_line(tmp_path: Path) -> None:
+    (tmp_path / "adjoin.db").write_text("Dear administrator,\n" * 500)
+    command = [*ADJOIN, "serve", "--data-dir", str(tmp_path), "--port", "0"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"adjoin: The database {tmp_path}/adjoin.db cannot be used: file is not a database.\n"

@@ -79,7 +79,7 @@ class Resource:
         if self.kind in (Kind.PROPERTY, Kind.VALUE):
             parts.append(self.kind.value)
         elif self.kind is Kind.COUNT:
-            parts.append("$count")
+            parts += ["property", "$count"] if self.declared is not None else ["$count"]
         elif self.root is None:
             parts.append(self.kind.value)
         return "/".join(parts)
@@ -163,10 +163,15 @@ def _below_property(at: Resource, rest: list[str]) -> Resource:
     if not rest:
         return at
     segment, *more = rest
-    if segment.lower() != "$value":
+    folded = segment.lower()
+    if at.declared is not None and not at.declared.scalar and folded not in ("$value", "$count"):
+        # A member, a type or an ordinal (URL Conventions 4.6, 4.8, 4.11).
+        raise NotServed(f"The segment '{segment[:64]}' is not served: no path leads into a value.")
+    counts = folded == "$count" and at.declared is not None and at.declared.collection
+    if folded != "$value" and not counts:
         raise _unknown(segment)
     _end(more)
-    return replace(at, kind=Kind.VALUE)
+    return replace(at, kind=Kind.COUNT if counts else Kind.VALUE)
 
 
 def _split_key(segment: str) -> tuple[str, str | None]:

@@ -13,7 +13,8 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from adjoin.odata.edm import EntityType, Primitive, Property
+from adjoin.odata import held
+from adjoin.odata.edm import ComplexType, EntityType, Property
 from adjoin.odata.headers import Detail
 from adjoin.odata.path import Resource
 
@@ -75,7 +76,7 @@ def entity(
     detail: Detail = Detail.MINIMAL,
     expanded: Sequence[Expanded] = (),
 ) -> bytes:
-    """One entity. `select` names the properties to show, in declared case; none means all."""
+    """One entity. `select` names what to show by declared paths, `actor/userId`; none means all."""
     resource = place.resource
     shape = _shape(resource.type, select, detail, True)
     suffix = "" if resource.navigation is None else "/$entity"
@@ -111,13 +112,18 @@ def collection(
 
 
 def single(place: Place, key: str | None, declared: Property, value: object, detail: Detail = Detail.MINIMAL) -> bytes:
-    """The value of one property, wrapped (OData JSON 4.01 section 11)."""
+    """The value of one property: a complex one is an object already, others are wrapped (OData JSON 4.01, 11)."""
     at = "/".join(place.resource.trail) + (f"('{key}')" if key is not None else "")
     members: dict[str, object] = {}
     if detail is not Detail.NONE:
         members["@odata.context"] = f"{place.root}/$metadata#{at}/{declared.name}"
-    members["value"] = value
-    return _ENCODER.encode(members)
+    shown = held.show(declared, (), detail is Detail.FULL)
+    value = value if shown is None else shown(value)
+    if declared.collection or not isinstance(declared.type, ComplexType):
+        members["value"] = value
+        return _ENCODER.encode(members)
+    whole = msgspec.json.decode(value) if isinstance(value, msgspec.Raw) else value
+    return _ENCODER.encode(members | cast("dict[str, object]", whole))
 
 
 def error(
@@ -154,13 +160,15 @@ class _Shape:
     """How rows of one type are shown: the struct to fill, what goes before the properties, and which are shown."""
 
     def __init__(self, of: EntityType, select: tuple[str, ...], detail: Detail, leading: tuple[str, ...]) -> None:
-        self._at = [at for at, each in enumerate(of.properties) if not select or each.name in select]
+        wanted = held.heads(select)
+        self._at = [at for at, each in enumerate(of.properties) if not select or each.name in wanted]
         self._key_at = of.properties.index(of.key)
         self._whole = not select and detail is not Detail.FULL
         self._full = detail is Detail.FULL
         self._type = [] if detail is Detail.NONE else [f"#{of.qualified}"]
         shown = [of.properties[at] for at in self._at]
-        self._annotated = [_annotation(each) if self._full else None for each in shown]
+        self._annotated = [held.annotation(each) if self._full else None for each in shown]
+        self._shows = [held.show(each, held.below(each.name, select), self._full) for each in shown]
         self._struct = _struct([*leading, *self._control_names(), *self._names(shown)])
 
     def _control_names(self) -> list[str]:
@@ -178,10 +186,10 @@ class _Shape:
         values = [*leading, *self._type]
         if self._full:
             values += self._links(place, str(row[self._key_at]))
-        for at, annotation in zip(self._at, self._annotated, strict=True):
+        for at, annotation, show in zip(self._at, self._annotated, self._shows, strict=True):
             if annotation is not None:
                 values.append(annotation)
-            values.append(row[at])
+            values.append(row[at] if show is None else show(row[at]))
         return cast("msgspec.Struct", self._struct(*values))
 
     def _links(self, place: Place, key: str) -> tuple[str, str]:
@@ -190,15 +198,6 @@ class _Shape:
             return f"{place.root}/{trail}", trail
         at = f"{'/'.join(place.resource.trail)}('{key}')"
         return f"{place.root}/{at}", at
-
-
-def _annotation(declared: Property) -> str | None:
-    """The type annotation that odata.metadata=full puts on values whose JSON form does not tell their type."""
-    if declared.collection or not isinstance(declared.type, Primitive):
-        return f"#{declared.type_name.replace('Edm.', '')}"
-    if declared.type in (Primitive.STRING, Primitive.BOOLEAN):
-        return None
-    return f"#{declared.type.value.removeprefix('Edm.')}"
 
 
 def _struct(names: list[str]) -> Any:

@@ -13,11 +13,16 @@ from typing import Final
 from adjoin.store.database import Unusable
 from adjoin.store.sqlite import connect
 
-HEAD: Final = "0002"
+HEAD: Final = "0003"
 """The newest migration; a test holds it equal to what Alembic finds."""
 
-KNOWN: Final = ("0001", "0002")
+_KNOWN: Final = ("0001", "0002", "0003")
 SCHEMA: Final = Path(__file__).parent / "schema.sql"
+
+
+def knows(schema: object) -> bool:
+    """Whether this version can bring a database with this schema up to date, or works with it as it is."""
+    return schema in _KNOWN
 
 
 def migrate(path: Path) -> bool:
@@ -28,7 +33,7 @@ def migrate(path: Path) -> bool:
     current = _current(path)
     if current == HEAD:
         return False
-    if current is not None and current not in KNOWN:
+    if current is not None and current not in _KNOWN:
         raise Unusable(f"The database {path} was written by a newer adjoin (its schema is {current}); update adjoin.")
     try:
         if current is None:

@@ -10,7 +10,7 @@ from typing import Final
 from urllib.parse import quote
 
 from adjoin.store.database import Unusable
-from adjoin.store.migrate import KNOWN
+from adjoin.store.migrate import knows
 from adjoin.store.sqlite import APPLICATION_ID, connect
 
 _MANY: Final = 3
@@ -48,7 +48,7 @@ def examine(path: Path) -> str:
         raise Unusable(f"The database {path} is damaged: {error}.") from error
     if faults:
         raise Unusable(f"The database {path} is damaged: {'; '.join(faults)}.")
-    if schema is None or schema[0] not in KNOWN:
+    if schema is None or not knows(schema[0]):
         raise Unusable(f"The database {path} is of a version of adjoin that this one does not know; update adjoin.")
     return str(schema[0])
 

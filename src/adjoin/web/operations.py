@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+import msgspec
+
 from adjoin.identity.caller import Caller
 from adjoin.odata import headers, paging, query, reader, writer
 from adjoin.odata.edm import Model, Property
@@ -120,7 +122,8 @@ async def list_entities(call: Call) -> Response:
     size = min(preferred.max_page_size or entities.PAGE_SIZE, entities.PAGE_SIZE)
     scope = _scope(call, call.place, asked)
     continuation = paging.read(asked.token, call.installation.paging_key, scope) if asked.token else None
-    page = await entities.page(call.database, call.tenant, call.resource.type, Wanted(asked, size, continuation))
+    wanted = Wanted(asked, size, continuation)
+    page = await entities.page(call.database, call.tenant, call.resource.type, wanted, call.world.now())
     url = f"{call.request.origin}{call.request.path}"
     link = _next_link(call, page, url, call.request.query, scope)
     exact = headers.counts_as_text(call.header("accept"), asked.format)
@@ -145,16 +148,27 @@ def _next_link(call: Call, page: Page, url: str, raw_query: str, scope: str) -> 
 
 
 async def count_entities(call: Call) -> Response:
+    if call.resource.declared is not None:
+        return await _count_values(call)
     asked = call.query()
     _check_text(call, "A count")
-    number = await entities.count(call.database, call.tenant, call.resource.type, asked.where)
+    number = await entities.count(call.database, call.tenant, call.resource.type, call.world.now(), asked.where)
     return Response(200, str(number).encode(), _TEXT)
+
+
+async def _count_values(call: Call) -> Response:
+    """How many values a collection-valued property holds."""
+    query.check_counts_all(call.request.query)
+    _check_text(call, "A count")
+    value = await _value(call)
+    held = msgspec.json.decode(value) if isinstance(value, msgspec.Raw) else []
+    return Response(200, str(len(held)).encode(), _TEXT)
 
 
 async def get_entity(call: Call) -> Response:
     asked = call.query()
     detail = call.detail(asked.format)
-    found = await entities.get(call.database, call.tenant, call.resource.type, call.key)
+    found = await entities.get(call.database, call.tenant, call.resource.type, call.key, call.world.now())
     tag = headers.entity_tag(found.version)
     if call.conditions().unchanged(tag):
         return Response(304, headers=[("etag", tag)])
@@ -184,7 +198,7 @@ async def _expanded(call: Call, expansion: Expansion) -> writer.Expanded:
     place = Place(
         call.root, replace(call.resource, trail=(*call.resource.trail, name), navigation=expansion.navigation)
     )
-    page = await entities.page(call.database, call.tenant, expansion.navigation.target, Wanted(asked))
+    page = await entities.page(call.database, call.tenant, expansion.navigation.target, Wanted(asked), call.world.now())
     url = f"{call.root}/{'/'.join(place.resource.trail)}"
     link = _next_link(call, page, url, expansion.options, _scope(call, place, asked))
     return writer.Expanded(place, name, page.rows, asked.select, page.count, link)
@@ -213,7 +227,8 @@ async def _value(call: Call) -> object:
     at = call.resource.type.properties.index(call.declared)
     if call.resource.navigation is None:
         return _singleton(call)[at]
-    return (await entities.get(call.database, call.tenant, call.resource.type, call.key)).row[at]
+    found = await entities.get(call.database, call.tenant, call.resource.type, call.key, call.world.now())
+    return found.row[at]
 
 
 def _check_text(call: Call, what: str) -> None:
