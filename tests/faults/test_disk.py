@@ -69,27 +69,35 @@ class TestFullDisk:
                 check(ledgers, asyncio.run(every_row(again.port, again.token())))
 
 
-def _read_only(data: Path, what: str) -> None:
-    for path in data.glob("adjoin.db*"):
-        path.chmod(0o400 if what == "file" else 0o600)
-    data.chmod(0o500 if what == "directory" else 0o700)
-
-
-@pytest.mark.parametrize("what", ["file", "directory"])
-def test_read_only_data_are_served_and_not_changed(tmp_path: Path, what: str) -> None:
+def test_a_read_only_file_is_served_and_not_changed(tmp_path: Path) -> None:
     data = tmp_path / "data"
     with serving(data) as service:
         assert call(service, "POST", LIST, {**NEW, "displayName": "kept"}).status == 201
-        service.stop()
-    _read_only(data, what)
-    try:
-        with serving(data, within=WITHOUT_OVERRIDE) as service:
-            token = service.token()
-            assert [row["displayName"] for row in asyncio.run(every_row(service.port, token))] == ["kept"]
-            assert is_refused_clearly(call(service, "POST", LIST, {**NEW, "displayName": "x"}))
-    finally:
-        _read_only(data, "nothing")
+        assert service.stop() == 0
+    (data / "adjoin.db").chmod(0o400)
+    with serving(data, within=WITHOUT_OVERRIDE) as service:
+        token = service.token()
+        assert [row["displayName"] for row in asyncio.run(every_row(service.port, token))] == ["kept"]
+        assert is_refused_clearly(call(service, "POST", LIST, {**NEW, "displayName": "x"}))
+    assert '"database takes no changes"' in data.with_suffix(".log").read_text()
+    (data / "adjoin.db").chmod(0o600)
     check_file(data)
+
+
+def test_a_read_only_directory_keeps_the_service_from_starting(tmp_path: Path, keys: Path) -> None:
+    """Without its log beside it, SQLite cannot even read."""
+    data = new(tmp_path, keys, "data")
+    before = (data / "adjoin.db").read_bytes()
+    data.chmod(0o500)
+    try:
+        command = [*WITHOUT_OVERRIDE, *ADJOIN, "serve", "--data-dir", str(data), "--port", "0"]
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    finally:
+        data.chmod(0o700)
+    assert (done.returncode, done.stdout) == (1, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"adjoin: The database {data}/adjoin.db cannot be used: ")
+    assert (data / "adjoin.db").read_bytes() == before
 
 
 TORN: dict[str, Callable[[bytes], bytes]] = {

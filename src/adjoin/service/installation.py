@@ -17,6 +17,7 @@ from adjoin.service.claim import Claim
 from adjoin.service.restore import PLAN, finish
 from adjoin.service.world import World
 from adjoin.store import settings, tenants
+from adjoin.store.counts import Commits
 from adjoin.store.database import Database, Session, Unusable
 from adjoin.store.migrate import migrate
 from adjoin.store.sqlite import SQLite
@@ -34,6 +35,7 @@ class Installation:
     keys: LiveRing
     paging_key: TokenKey
     claim: Claim
+    commits: Commits
     audit_days: int = 365
     """How many days audit events are kept."""
 
@@ -56,7 +58,8 @@ async def open_installation(data_dir: Path, database_file: Path, keys_dir: Path,
     try:
         migrate(database_file)
         keys = LiveRing(keys_dir, world.now())
-        database = SQLite(database_file)
+        commits = Commits()
+        database = SQLite(database_file, commits)
         try:
             paging_key = await settings.find(database.reader, _PAGING_KEY)
             if paging_key is None:
@@ -67,7 +70,7 @@ async def open_installation(data_dir: Path, database_file: Path, keys_dir: Path,
     except BaseException:
         claim.release()
         raise
-    return Installation(database, keys, TokenKey(paging_key), claim)
+    return Installation(database, keys, TokenKey(paging_key), claim, commits)
 
 
 def _claimed(data_dir: Path) -> Claim:

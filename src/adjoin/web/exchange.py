@@ -11,11 +11,15 @@ from typing import Any, Final
 
 from adjoin.odata.errors import MalformedBody, Refusal, UnsupportedEncoding
 from adjoin.web.errors import BadHost, BodyTooLarge, BodyTooSlow, HeadersTooLarge, TargetTooLong
+from adjoin.web.meter import Meter
+from adjoin.web.timing import Stopwatch
 
 MAX_BODY: Final = 1024 * 1024
 MAX_TARGET: Final = 32 * 1024
 MAX_HEADERS: Final = 64 * 1024
 _BODY_SECONDS: Final = 30.0
+_PATIENCE: Final = 5.0
+_BYTES_PER_SECOND: Final = 1024
 
 # What may be echoed of a client-request-id: GUIDs and other plain tokens.
 _ECHOED: Final = re.compile(r"[A-Za-z0-9._~{}-]{1,128}")
@@ -43,6 +47,10 @@ class Request:
     """Who sent it, as far as proxies that are believed say so; None: over a Unix socket."""
     content: bytes | None = None
     """The body where it is at hand already: read before, or part of a batch."""
+    operation: str = "unknown"
+    """What is asked for, by a name of ours, as soon as that is known: it is counted under it."""
+    meter: Meter = field(default_factory=Meter)
+    watch: Stopwatch | None = None
 
     async def body(self) -> bytes:
         """The body, unpacked. Raises BodyTooLarge, BodyTooSlow, UnsupportedEncoding or MalformedBody."""
@@ -57,16 +65,20 @@ class Request:
         length = self.headers.get("content-length", "")
         if length.isdecimal() and (len(length) > 15 or int(length) > MAX_BODY):
             raise BodyTooLarge(MAX_BODY)
+        self.meter.arriving += 1
         try:
-            async with asyncio.timeout(_BODY_SECONDS):
-                data = await self._read()
+            async with asyncio.timeout(_PATIENCE) as patience:
+                data = await self._read(patience)
         except TimeoutError:
             raise BodyTooSlow from None
+        finally:
+            self.meter.arriving -= 1
         return _unpacked(data) if "gzip" in encoding else data
 
-    async def _read(self) -> bytes:
+    async def _read(self, patience: asyncio.Timeout) -> bytes:
         chunks: list[bytes] = []
         size = 0
+        began = asyncio.get_running_loop().time()
         while True:
             message = await self.receive()
             if message["type"] != "http.request":
@@ -78,6 +90,8 @@ class Request:
             chunks.append(chunk)
             if not message.get("more_body", False):
                 return b"".join(chunks)
+            # What comes in earns more time, so that a byte a second holds nobody for long.
+            patience.reschedule(began + min(_PATIENCE + size / _BYTES_PER_SECOND, _BODY_SECONDS))
 
 
 class ClientGone(Exception):

@@ -87,6 +87,7 @@ TABLE: Final[Mapping[type[Refusal], Row]] = {
     web.UnknownVersion: Row(404, "ResourceNotFound"),
     web.MethodNotAllowed: Row(405, "Request_BadRequest"),
     web.NoRoute: Row(400, "No method match route template"),
+    web.Crowded: _UNAVAILABLE,
     web.Stopping: _UNAVAILABLE,
 }
 
