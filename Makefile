@@ -56,5 +56,5 @@ lock: ## make requirements/*.txt anew from pyproject.toml
 	sh requirements/lock $(VENV)-lock/bin/pip-compile
 
 clean: ## remove .venv and caches; keeps ./var
-	rm -rf $(VENV) $(VENV)-lock $(CLIENTS) tests/clients/js/node_modules build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VENV)-lock $(CLIENTS) tests/clients/js/node_modules tests/clients/oidc/node_modules build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

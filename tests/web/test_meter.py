@@ -25,9 +25,9 @@ class TestLimit:
         with pytest.raises(Crowded):
             meter.check()
 
-    def test_those_whose_body_arrives_do_not_count(self) -> None:
+    def test_those_that_wait_do_not_count(self) -> None:
         meter = Meter(2)
-        meter.under_way, meter.arriving = 100, 98
+        meter.under_way, meter.waiting = 100, 98
         meter.check()
 
     def test_the_refusal_comes_before_any_work_and_says_when_to_try_again(self, opens: Opens) -> None:
@@ -49,7 +49,7 @@ class TestLimit:
         assert [server.call("GET", LIST).status for _ in range(3)] == [200, 200, 200]
         server.call("POST", LIST, b"{")
         server.call("GET", "/nowhere")
-        assert (server.application._meter.under_way, server.application._meter.arriving) == (0, 0)
+        assert (server.application._meter.under_way, server.application._meter.waiting) == (0, 0)
 
 
 async def _body(chunks: list[bytes], pause: float) -> bytes:
@@ -114,6 +114,8 @@ def test_operations_are_counted_by_names_of_ours(server: Server) -> None:
         server.call("GET", path)
     server.create()
     server.call("POST", "/default/oauth2/v2.0/token", b"")
+    server.call("GET", "/connector/v1", token=None)
+    server.call("POST", "/connector/v1/check-in", {}, token=None)
     assert set(server.application._meter.answers) == {
         ("domainJoinConnectors.list_entities", 200),
         ("domainJoinConnectors.count_entities", 200),
@@ -121,6 +123,8 @@ def test_operations_are_counted_by_names_of_ours(server: Server) -> None:
         ("metadata", 200),
         ("openapi.json", 200),
         ("root", 200),
+        ("connector", 200),
+        ("connector/check-in", 401),
         ("login/oauth2/v2.0/token", 400),
         ("unknown", 400),
         ("unknown", 404),

@@ -22,7 +22,7 @@ from adjoin.cli.options import Cloud, Database, DataDir, Settings, load
 from adjoin.config import Config
 from adjoin.identity.certificates import CA_FILE
 from adjoin.odata.tokens import words
-from adjoin.web.app import create
+from adjoin.web.app import Application, create
 
 _BODY: Final = (
     '{"@odata.type": "#microsoft.graph.deviceManagementDomainJoinConnector", "displayName": "Display Name value", '
@@ -152,19 +152,20 @@ async def _serve(loaded: Config, quiet: bool) -> None:
     application = create(loaded)
     await application.open()
     try:
-        await _listen(Listener(application, loaded, look_of(loaded, time.time)), loaded, quiet)
+        await _listen(Listener(application, loaded, look_of(loaded, time.time)), application, loaded, quiet)
     finally:
         await application.close()
     structlog.get_logger("adjoin.serve").info("stopped")
 
 
-async def _listen(listener: Listener, loaded: Config, quiet: bool) -> None:
+async def _listen(listener: Listener, application: Application, loaded: Config, quiet: bool) -> None:
     log = structlog.get_logger("adjoin.serve")
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
         log.info("stopping")
         listener.stop()
+        application.release()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop)

@@ -80,7 +80,7 @@ def read(text: str) -> Assertion:
     if not names:
         raise BadAssertion(50027, "The client assertion's header names no key: it has neither x5t#S256, x5t nor kid.")
     signed = f"{parts[0]}.{parts[1]}".encode("ascii")
-    return Assertion(signed, _bytes(parts[2]), str(algorithm), names, claims)
+    return Assertion(signed, decoded(parts[2]), str(algorithm), names, claims)
 
 
 def verify(assertion: Assertion, public_key: bytes, audiences: frozenset[str], now: float) -> int:
@@ -130,7 +130,7 @@ def _signed_by(assertion: Assertion, der: bytes) -> bool:
     return _SIGNATURES[assertion.algorithm].verify(assertion.signed, assertion.signature, key)
 
 
-def _bytes(part: str) -> bytes:
+def decoded(part: str) -> bytes:
     try:
         # MSAL for Python pads `x5t` in the header, but no part of the JWT itself (clients.md section 2).
         return base64.b64decode(part + "=" * (-len(part) % 4), altchars=b"-_", validate=True)
@@ -140,7 +140,7 @@ def _bytes(part: str) -> bytes:
 
 def _json(part: str) -> Mapping[str, object]:
     try:
-        value = json.loads(_bytes(part))
+        value = json.loads(decoded(part))
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):

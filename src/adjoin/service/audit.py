@@ -55,19 +55,30 @@ class Recorder:
         return replace(self, actor=_SERVICE)
 
     async def change(
-        self, session: Session, tenant: int, entity: EntityType, operation: str, before: Row | None, after: Row | None
+        self,
+        session: Session,
+        tenant: int,
+        entity: EntityType,
+        operation: str,
+        before: Row | None,
+        after: Row | None,
+        reasons: Sequence[str] = (),
     ) -> None:
-        """Record a change: Create, Patch or Delete, with the row before and after as far as there is one."""
-        name = entity.name[:1].upper() + entity.name[1:]
-        key = entity.properties.index(entity.key)
-        shown = after or before or ()
-        resource = {
-            "displayName": _text(_named(entity, shown, "displayName")),
-            "modifiedProperties": _modified(entity, before, after),
-            "auditResourceType": name,
-            "resourceId": _text(shown[key]) if shown else None,
-        }
-        await self._add(session, tenant, f"{operation} {name}", operation, SUCCESS, _COMPONENT, [resource])
+        """Record a change: Create, Patch or Delete, with the row before and after as far as there is one.
+
+        `reasons` are in words: why a state is what it is.
+        """
+        modified = _modified(entity, before, after)
+        modified += [{"displayName": "reason", "oldValue": None, "newValue": each} for each in reasons]
+        resource = _resource(entity, after or before or (), modified)
+        activity = f"{operation} {resource['auditResourceType']}"
+        await self._add(session, tenant, activity, operation, SUCCESS, _COMPONENT, [resource])
+
+    async def act(self, session: Session, tenant: int, entity: EntityType, words: str, row: Row) -> None:
+        """Record what was done with an entity and changed nothing that it shows; `words` say what."""
+        resource = _resource(entity, row, [])
+        activity = f"{words} {resource['auditResourceType']}"
+        await self._add(session, tenant, activity, "Action", SUCCESS, _COMPONENT, [resource])
 
     async def refused_sign_in(self, session: Session, tenant: int, why: str) -> None:
         """Record a sign-in that was refused; `why` is Entra's words, which hold no secret."""
@@ -120,6 +131,15 @@ def actor_of(caller: Caller, address: str | None) -> dict[str, object]:
         "servicePrincipalName": None,
         "ipAddress": address,
         "userId": None if is_program else caller.subject,
+    }
+
+
+def _resource(entity: EntityType, shown: Row | tuple[()], modified: list[dict[str, object]]) -> dict[str, object]:
+    return {
+        "displayName": _text(_named(entity, shown, "displayName")),
+        "modifiedProperties": modified,
+        "auditResourceType": entity.name[:1].upper() + entity.name[1:],
+        "resourceId": _text(shown[entity.properties.index(entity.key)]) if shown else None,
     }
 
 

@@ -22,7 +22,8 @@ from adjoin.odata.errors import Refusal
 from adjoin.service.installation import Installation, open_installation
 from adjoin.service.throttle import Limits, Throttle
 from adjoin.service.world import RandomBlock, World
-from adjoin.web import failures, front, login
+from adjoin.web import connector_wire, failures, front, login
+from adjoin.web.connector_api import ConnectorApi
 from adjoin.web.errors import BadHost, MethodNotAllowed, Stopping, UnknownVersion
 from adjoin.web.exchange import ClientGone, Request, Response, check_target, echoed, headers_of
 from adjoin.web.graph import Graph
@@ -65,6 +66,7 @@ class Application:
         self._graph: Graph | None = None
         self._login: Login | None = None
         self._meter = Meter(config.max_requests)
+        self._connectors: ConnectorApi | None = None
         self._stopping = False
 
     @property
@@ -84,6 +86,7 @@ class Application:
         throttle = Throttle(limits) if limits else None
         self._graph = Graph(self._installation, self._parties, self._world, throttle)
         self._login = Login(self._installation, self._world, config.national_cloud)
+        self._connectors = ConnectorApi(self._installation, self._world, config.national_cloud)
 
     async def _trusted(self, installation: Installation) -> Parties:
         """Whose tokens are accepted."""
@@ -103,6 +106,7 @@ class Application:
     async def close(self) -> None:
         """Refuse what is new, wait for what is under way, and let go of the database."""
         self._stopping = True
+        self.release()
         deadline = time.monotonic() + _DRAIN_SECONDS
         while self._meter.under_way and time.monotonic() < deadline:  # noqa: ASYNC110 - once, at the end of its life
             await asyncio.sleep(0.01)
@@ -111,6 +115,11 @@ class Application:
         if self._installation is not None:
             await self._installation.close()
             self._installation = None
+
+    def release(self) -> None:
+        """Let requests go that wait for something to happen: the service is about to stop."""
+        if self._connectors is not None:
+            self._connectors.release()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -151,6 +160,7 @@ class Application:
                 watch=Stopwatch() if self._config.server_timing else None,
             )
             response = await failures.settled(self._handled(request, scope), request, self._world.now)
+            await request.pass_over()
             if request.watch is not None:
                 response.headers.append(request.watch.header())
             await _send(send, response, self._common_headers(request, scope["scheme"]))
@@ -197,6 +207,8 @@ class Application:
         name = parts[0].lower() if parts else ""
         if name in VERSIONS and self._graph is not None:
             return await self._graph.respond(request, name, parts[1:])
+        if name == connector_wire.ROOT and self._connectors is not None:
+            return await self._connectors.respond(request, parts[1:])
         if login.serves(parts) and self._login is not None:
             return await self._login.respond(request, parts)
         counts = name == "metrics" and may_read(self._config.metrics, request.headers, request.address)

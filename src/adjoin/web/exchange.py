@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import zlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
@@ -20,6 +21,7 @@ MAX_HEADERS: Final = 64 * 1024
 _BODY_SECONDS: Final = 30.0
 _PATIENCE: Final = 5.0
 _BYTES_PER_SECOND: Final = 1024
+_UNREAD_SECONDS: Final = 5.0
 
 # What may be echoed of a client-request-id: GUIDs and other plain tokens.
 _ECHOED: Final = re.compile(r"[A-Za-z0-9._~{}-]{1,128}")
@@ -51,6 +53,8 @@ class Request:
     """What is asked for, by a name of ours, as soon as that is known: it is counted under it."""
     meter: Meter = field(default_factory=Meter)
     watch: Stopwatch | None = None
+    begun: bool = False
+    """Whether the body has been read, or a part of it."""
 
     async def body(self) -> bytes:
         """The body, unpacked. Raises BodyTooLarge, BodyTooSlow, UnsupportedEncoding or MalformedBody."""
@@ -58,27 +62,50 @@ class Request:
             self.content = await self._arrived()
         return self.content
 
+    async def pass_over(self) -> None:
+        """Let a body arrive that nobody has asked for, as far as it may be large and slow.
+
+        Answered before it is there, the stream is reset; HTTP/2 clients take that for a failure, and lose the answer.
+        A client that expects a word before it sends its body has not sent it.
+        """
+        if self.content is not None or self.begun or self.method in ("GET", "HEAD", "OPTIONS"):
+            return
+        if "expect" in self.headers or self._declares_too_much():
+            return
+        with contextlib.suppress(TimeoutError, BodyTooLarge):
+            async with asyncio.timeout(_UNREAD_SECONDS):
+                await self._read()
+
+    def _declares_too_much(self) -> bool:
+        length = self.headers.get("content-length", "")
+        return length.isdecimal() and (len(length) > 15 or int(length) > MAX_BODY)
+
     async def _arrived(self) -> bytes:
         encoding = self.headers.get("content-encoding", "identity").strip().lower()
         if encoding not in ("identity", "gzip", "x-gzip", ""):
             raise UnsupportedEncoding("A body is sent as it is, or packed with gzip.")
-        length = self.headers.get("content-length", "")
-        if length.isdecimal() and (len(length) > 15 or int(length) > MAX_BODY):
+        if self._declares_too_much():
             raise BodyTooLarge(MAX_BODY)
-        self.meter.arriving += 1
         try:
             async with asyncio.timeout(_PATIENCE) as patience:
                 data = await self._read(patience)
         except TimeoutError:
             raise BodyTooSlow from None
-        finally:
-            self.meter.arriving -= 1
         return _unpacked(data) if "gzip" in encoding else data
 
-    async def _read(self, patience: asyncio.Timeout) -> bytes:
+    async def _read(self, patience: asyncio.Timeout | None = None) -> bytes:
+        """The body as it was sent; what comes in earns more patience, so that a byte a second holds nobody for long."""
+        self.begun = True
+        began = asyncio.get_running_loop().time()
+        self.meter.waiting += 1
+        try:
+            return await self._chunks(began, patience)
+        finally:
+            self.meter.waiting -= 1
+
+    async def _chunks(self, began: float, patience: asyncio.Timeout | None) -> bytes:
         chunks: list[bytes] = []
         size = 0
-        began = asyncio.get_running_loop().time()
         while True:
             message = await self.receive()
             if message["type"] != "http.request":
@@ -90,8 +117,8 @@ class Request:
             chunks.append(chunk)
             if not message.get("more_body", False):
                 return b"".join(chunks)
-            # What comes in earns more time, so that a byte a second holds nobody for long.
-            patience.reschedule(began + min(_PATIENCE + size / _BYTES_PER_SECOND, _BODY_SECONDS))
+            if patience is not None:
+                patience.reschedule(began + min(_PATIENCE + size / _BYTES_PER_SECOND, _BODY_SECONDS))
 
 
 class ClientGone(Exception):

@@ -26,14 +26,14 @@ class Meter:
     def __init__(self, limit: int = 1_024) -> None:
         self.limit = limit
         self.under_way = 0
-        self.arriving = 0
-        """Those under way that wait for their body: they hold memory, but no work is done on them."""
+        self.waiting = 0
+        """Those under way that wait for their body, or, as connectors do, for work: none is done on them meanwhile."""
         self.answers: dict[tuple[str, int], int] = {}
         self.seconds: dict[str, Histogram] = {}
 
     def check(self) -> None:
         """Refuse one more where there is work enough. Raises Crowded."""
-        if self.under_way - self.arriving > self.limit:
+        if self.under_way - self.waiting > self.limit:
             raise Crowded
 
     def count(self, operation: str, status: int, seconds: float) -> None:

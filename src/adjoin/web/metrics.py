@@ -48,7 +48,7 @@ def _requests(meter: Meter) -> Iterator[Metric]:
         seconds.add_metric([operation], _buckets(times), times.total)
     yield seconds
     yield GaugeMetricFamily("adjoin_requests_under_way", "Requests begun and not answered.", meter.under_way)
-    yield GaugeMetricFamily("adjoin_requests_arriving", "Those of them whose body arrives.", meter.arriving)
+    yield GaugeMetricFamily("adjoin_requests_waiting", "Those that wait for their body, or for work.", meter.waiting)
     yield GaugeMetricFamily("adjoin_requests_limit", "Requests worked on at a time; more get 503.", meter.limit)
 
 
