@@ -48,8 +48,8 @@ format: $(VENV)/installed-tests ## mend what ruff can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/installed-tests ## measure against the bare server; prints the table of benchmarks/README.md
-	$(BIN)/python -m benchmarks
+bench: $(VENV)/installed-tests ## measure against peers (needs npm) and the bare server; BENCH=bare, scale or flames for other runs
+	$(BIN)/python -m benchmarks $(BENCH)
 
 lock: ## make requirements/*.txt anew from pyproject.toml
 	$(PYTHON) -m venv $(VENV)-lock && $(VENV)-lock/bin/pip --disable-pip-version-check --quiet install pip-tools

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from benchmarks.servers import LIST, adjoin, fill, token
+from benchmarks.servers import LIST, adjoin, fill, made_up, token
 
 SLOW: Final = 200
 IDLE: Final = 2_000
@@ -110,9 +110,9 @@ def main() -> None:
     beside: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
         data_dir = Path(folder) / "data"
-        bearer = token(data_dir)
-        fill(data_dir, 1_000)
+        fill(data_dir, made_up(1_000))
         with adjoin(data_dir) as server:
+            bearer = token(data_dir, server)
             for number in range(given.rounds):
                 for medians, context in ((alone, contextlib.nullcontext()), (beside, held(server.port))):
                     with context:

@@ -18,6 +18,7 @@ from adjoin.service.throttle import Limits
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
+Days = Annotated[int, msgspec.Meta(ge=1, le=36_500)]
 
 
 class BadConfig(Refusal):
@@ -42,6 +43,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
     audiences: tuple[str, ...] = ()
     issuers: tuple[dict[str, Any], ...] = ()
     throttle: str = "off"
+    audit_days: Days = 365
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "text", "json"] = "auto"
     log_requests: bool = True

@@ -176,18 +176,7 @@ def test_tenants_are_added_listed_and_removed(commands: Commands) -> None:
     assert (made["tenant_id"], made["name"], made["licence"]) == (NOWHERE, "second", "none")
     assert commands.json("tenant", "list")[1] == made
     table = commands.out("tenant", "list").splitlines()
-    assert table[0].split() == [
-        "TENANT",
-        "ID",
-        "NAME",
-        "LICENCE",
-        "LICENCE",
-        "ENDS",
-        "LEAST",
-        "CONNECTOR",
-        "VERSION",
-        "CREATED",
-    ]
+    assert " ".join(table[0].split()) == "TENANT ID NAME LICENCE LICENCE ENDS LEAST CONNECTOR VERSION CREATED"
     assert table[2].split()[:3] == [NOWHERE, "second", "none"]
     assert commands.out("tenant", "remove", "second", "--yes") == ""
     assert len(commands.json("tenant", "list")) == 1

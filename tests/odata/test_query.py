@@ -28,7 +28,7 @@ ERROR: Final = "state eq 'error'"
 
 def read(raw: str, kind: Kind = Kind.COLLECTION) -> Query:
     entity = {Kind.SINGLETON: PARENT, Kind.SERVICE: None, Kind.METADATA: None}.get(kind, CONNECTOR)
-    return parse(raw, kind, BETA, entity, NOW)
+    return parse(raw, kind, BETA, entity, lambda: NOW)
 
 
 def bound(text: str, **aliases: str) -> Bound:

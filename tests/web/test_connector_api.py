@@ -379,6 +379,36 @@ class TestRemoval:
         assert machine.ask_token().json["error_codes"] == [700016]
         assert server.call("GET", LIST).json["value"] == []
 
+    @pytest.mark.parametrize("first", ["check-in", "delete"])
+    def test_while_it_checks_in_leaves_nothing_behind(self, server: Server, first: str) -> None:
+        machine = enrolled(server)
+        machine.ask_token()
+        token = server.token()
+
+        async def act() -> list[int]:
+            body = {"instance": FIRST, "sequence": 1, "version": VERSION}
+            acts = {
+                "check-in": server.answer("POST", f"{API}/check-in", body, token=machine.bearer),
+                "delete": server.answer("DELETE", f"{LIST}/{machine.id}", token=token),
+            }
+            order = sorted(acts, key=lambda name: name != first)
+            return [answer.status for answer in await asyncio.gather(*(acts[name] for name in order))]
+
+        statuses = server.run(act())
+        assert statuses in ([200, 204], [204, 410], [410, 204], [204, 200])
+        assert server.call("GET", LIST).json["value"] == []
+        assert machine.check_in().status == 410
+
+    def test_by_silence_is_carried_out_with_the_next_change(self, server: Server) -> None:
+        silent = enrolled(server, name="silent")
+        server.clock.time = NOW + 30 * DAY
+        enrolled(server, name="new")
+        assert activities(server) == ["Create it", "Create it", "Delete it"]
+        held = server.run(
+            server.application.installation.database.reader.fetch("SELECT id FROM domain_join_connectors")
+        )
+        assert (silent.id,) not in held
+
     def test_an_entry_of_the_same_id_is_another(self, server: Server) -> None:
         machine = enrolled(server)
         machine.check_in()

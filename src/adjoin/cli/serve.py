@@ -61,6 +61,10 @@ Audience = Annotated[
 Throttle = Annotated[
     str | None, typer.Option("--throttle", metavar="LIMITS", help="off, graph, or own figures. [default: off]")
 ]
+AuditDays = Annotated[
+    int | None,
+    typer.Option("--audit-days", metavar="DAYS", help="How long audit events are kept. [default: 365]"),
+]
 LogLevel = Annotated[
     Literal["debug", "info", "warning", "error"] | None, typer.Option("--log-level", help="[default: info]")
 ]
@@ -101,6 +105,7 @@ def serve(
     cloud: Cloud = None,
     audience: Audience = None,
     throttle: Throttle = None,
+    audit_days: AuditDays = None,
     log_level: LogLevel = None,
     log_format: LogFormat = None,
     log_requests: LogRequests = None,
@@ -127,6 +132,7 @@ def serve(
         cloud=cloud,
         audiences=tuple(audience) if audience else None,
         throttle=throttle,
+        audit_days=audit_days,
         log_level=log_level,
         log_format=log_format,
         log_requests=log_requests,

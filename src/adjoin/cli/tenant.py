@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from adjoin.cli import audited
 from adjoin.cli.options import Database, DataDir, Json, Settings, checked_name, load, run, tenant_meant
 from adjoin.cli.output import print_json, print_line, print_table
 from adjoin.odata.errors import Refusal
@@ -17,6 +18,7 @@ from adjoin.service import connectors
 from adjoin.service.installation import Installation
 from adjoin.service.world import World
 from adjoin.store import tenants
+from adjoin.store.database import Session
 from adjoin.store.tenants import ACTIVE, NO_LICENCE, SUSPENDED, WARNING, Tenant
 
 group = typer.Typer(help="Tenants and their licences.", no_args_is_help=True)
@@ -122,11 +124,18 @@ def license_(
 ) -> None:
     """Set a tenant's licence; it counts from the next request on."""
 
-    async def act(installation: Installation, _: World) -> Tenant:
+    async def act(installation: Installation, world: World) -> Tenant:
         meant = await tenant_meant(installation, tenant)
-        await installation.database.write(
-            lambda session: tenants.set_licence(session, meant.number, licence.value, ends)
-        )
+        before = shown(meant)
+        ends_text = None if ends is None else str(Instant.from_unix(ends))
+        changed = {"licence": (before["licence"], licence.value), "licenceEnds": (before["licence_ends"], ends_text)}
+
+        async def set_licence(session: Session) -> None:
+            await tenants.set_licence(session, meant.number, licence.value, ends)
+            of = ("Tenant", meant.name, meant.id)
+            await audited.tell(session, installation, world, meant.number, "Patch", of, changed)
+
+        await installation.database.write(set_licence)
         return meant
 
     ends = int(until.replace(tzinfo=UTC).timestamp()) if until else None

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +18,8 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurv
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from joserfc.jwk import ECKey, RSAKey
 from joserfc.jws import JWSRegistry
+
+from adjoin.identity.strict_json import read_object
 
 ALGORITHMS: Final = ("RS256", "PS256", "ES256")
 _SIGNATURES: Final = {name: JWSRegistry(algorithms=ALGORITHMS).get_alg(name) for name in ALGORITHMS}
@@ -139,11 +140,8 @@ def decoded(part: str) -> bytes:
 
 
 def _json(part: str) -> Mapping[str, object]:
-    try:
-        value = json.loads(decoded(part))
-    except (ValueError, RecursionError):
-        value = None
-    if not isinstance(value, dict):
+    value = read_object(decoded(part))
+    if value is None:
         raise BadAssertion(50027, "The client assertion does not hold JSON objects.")
     return value
 

@@ -11,8 +11,9 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final, TypeVar
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import quote, unquote, unquote_to_bytes
 
 from adjoin.odata.binding import Surroundings, bind_filter, bind_order
 from adjoin.odata.bound import Bound, Operation, Order, Sort
@@ -28,6 +29,7 @@ T = TypeVar("T")
 
 MAX_LENGTH: Final = 32_768
 MAX_OPTIONS: Final = 64
+_MAX_KNOWN: Final = 2_048  # characters of a query whose meaning is kept
 _MAX_NUMBER: Final = 2**31 - 1  # Edm.Int32, the type of $top and $skip
 
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
@@ -83,6 +85,9 @@ class Query:
     token: str | None = None
     fingerprint: str = ""
     expand: tuple[Expansion, ...] = ()
+
+
+_NOTHING: Final = Query()
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +169,8 @@ def _decode(text: str) -> str:
 
 def check_no_options(raw: str) -> None:
     """Refuse every system option: those of a change have no meaning here. Raises OptionNotAllowed."""
+    if not raw:
+        return
     for name in given(raw).system:
         _refuse(name)
 
@@ -176,10 +183,22 @@ def check_counts_all(raw: str) -> None:
         _refuse(name)
 
 
-def parse(raw: str, kind: Kind, model: Model, entity: EntityType | None, now: Instant) -> Query:
+def parse(raw: str, kind: Kind, model: Model, entity: EntityType | None, now: Callable[[], Instant]) -> Query:
     """The query of a GET on a resource of this kind; names in it are those of `entity`."""
     if not raw:
-        return Query()
+        return _NOTHING
+    # Only `now()` makes a query mean another thing at another time; an escape could hide it.
+    if len(raw) <= _MAX_KNOWN and "now" not in (unquote(raw) if "%" in raw else raw).lower():
+        return _known(raw, kind, model, entity)
+    return _parse(raw, kind, model, entity, now())
+
+
+@lru_cache(maxsize=256)
+def _known(raw: str, kind: Kind, model: Model, entity: EntityType | None) -> Query:
+    return _parse(raw, kind, model, entity, Instant(0))
+
+
+def _parse(raw: str, kind: Kind, model: Model, entity: EntityType | None, now: Instant) -> Query:
     found = given(raw)
     around = Surroundings(model, entity, now, found.aliases) if entity is not None else None
     return _query(found.system, _TAKEN.get(kind, frozenset()), around)

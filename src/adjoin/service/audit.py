@@ -14,6 +14,7 @@ from adjoin import model
 from adjoin.identity.caller import Caller, Kind
 from adjoin.odata.edm import EntityType
 from adjoin.odata.values import BadValue, Instant, parse_guid, time_ordered_guid
+from adjoin.service.turns import Turns
 from adjoin.store import rows
 from adjoin.store.columns import Row, Value
 from adjoin.store.database import Session
@@ -23,10 +24,11 @@ SUCCESS: Final = "Success"
 FAILURE: Final = "Failure"
 _TABLE: Final = table_of(model.AUDIT_EVENT)
 _COMPONENT: Final = "Domain Join Connectors"
+_ADMINISTRATION: Final = "Administration"
 _SIGN_IN: Final = "Sign-in"
 _DAY_MS: Final = 86_400_000
-# How many events are dropped with one that is added, so that no change waits for a large clean-up.
-_DROPPED_AT_ONCE: Final = 100
+# How many events are dropped at a turn, so that no change waits for a large clean-up.
+_DROPPED_AT_ONCE: Final = 4_096
 
 _SERVICE: Final[Mapping[str, object]] = {
     "auditActorType": "Application",
@@ -49,6 +51,7 @@ class Recorder:
     new_id: Callable[[], str]
     now: float
     keep_days: int
+    turns: Turns
 
     def of_service(self) -> Recorder:
         """The record of what the service does by itself in the course of the request."""
@@ -79,6 +82,29 @@ class Recorder:
         resource = _resource(entity, row, [])
         activity = f"{words} {resource['auditResourceType']}"
         await self._add(session, tenant, activity, "Action", SUCCESS, _COMPONENT, [resource])
+
+    async def administration(
+        self,
+        session: Session,
+        tenant: int,
+        operation: str,
+        of: tuple[str, str, str],
+        changed: Mapping[str, tuple[object, object]],
+    ) -> None:
+        """Record what was done to an account, an application or a tenant: `of` is its kind, its name and its id."""
+        kind, name, key = of
+        modified = [
+            {"displayName": each, "oldValue": _text(old), "newValue": _text(new)}
+            for each, (old, new) in changed.items()
+            if old != new
+        ]
+        resource = {
+            "displayName": name,
+            "modifiedProperties": modified,
+            "auditResourceType": kind,
+            "resourceId": key,
+        }
+        await self._add(session, tenant, f"{operation} {kind}", operation, SUCCESS, _ADMINISTRATION, [resource])
 
     async def refused_sign_in(self, session: Session, tenant: int, why: str) -> None:
         """Record a sign-in that was refused; `why` is Entra's words, which hold no secret."""
@@ -115,8 +141,9 @@ class Recorder:
             "category": "DeviceConfiguration",
         }
         await rows.insert(session, _TABLE, tenant, values, 1)
-        oldest = time_ordered_guid(max(int(self.now * 1_000) - self.keep_days * _DAY_MS, 0), bytes(10))
-        await rows.drop_before(session, _TABLE, tenant, oldest, _DROPPED_AT_ONCE)
+        if self.turns.take((_TABLE.name, tenant), self.now):
+            oldest = time_ordered_guid(max(int(self.now * 1_000) - self.keep_days * _DAY_MS, 0), bytes(10))
+            await rows.drop_before(session, _TABLE, tenant, oldest, _DROPPED_AT_ONCE)
 
 
 def actor_of(caller: Caller, address: str | None) -> dict[str, object]:

@@ -5,6 +5,7 @@ Each changes one row, and nothing where it is a repeat. Only a change of state o
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -14,12 +15,14 @@ from adjoin.model import CONNECTOR
 from adjoin.odata.errors import InvalidValue
 from adjoin.odata.values import Instant
 from adjoin.service import connectors as rules
+from adjoin.service import removal
 from adjoin.service.audit import Recorder
 from adjoin.service.connectors import Finding, Report, Turn
 from adjoin.service.errors import ConnectorRemoved, UsedElsewhere
 from adjoin.store import connectors
 from adjoin.store.connectors import Connector, Heard
 from adjoin.store.database import Database, Session
+from adjoin.store.tables import CONNECTORS
 from adjoin.store.tenants import Tenant
 
 INTERVAL: Final = 300
@@ -47,25 +50,36 @@ class Standing:
     too_old: bool
 
 
-async def check_in(database: Database, tenant: Tenant, said: CheckIn, recorder: Recorder, now: float) -> Standing:
-    """Take a check-in. Raises InvalidValue, ConnectorRemoved or UsedElsewhere; after the last, the entry says so."""
+Admit = Callable[[Session], Awaitable[Tenant]]
+
+
+async def check_in(
+    database: Database, admit: Admit, said: CheckIn, recorder: Recorder, now: float
+) -> tuple[Tenant, Standing]:
+    """Take a check-in of a connector of the tenant that `admit` gives.
+
+    All that it reads it reads in the transaction that it writes in: at some thousands a second, to go from one
+    connection to the other is what costs most. Raises InvalidValue, ConnectorRemoved, or UsedElsewhere, after which
+    the entry says so; and what `admit` raises.
+    """
     rules.read_version(said.version)
     at = Instant.from_unix(now)
 
-    async def act(session: Session) -> Standing | None:
+    async def act(session: Session) -> tuple[Tenant, Standing] | None:
+        tenant = await admit(session)
         before = await _enrolled(session, tenant, said.connector, at.ticks)
         turn = rules.turn(before, said.instance, said.sequence)
         if turn is Turn.REPEATED:
-            return _standing(before, tenant)
+            return tenant, _standing(before, tenant)
         if turn is Turn.DOUBLED:
             await _mark_doubled(session, tenant, before, recorder, at.ticks)
             return None
-        return await _hear(session, tenant, said, before, recorder, at)
+        return tenant, await _hear(session, tenant, said, before, recorder, at)
 
-    standing = await database.write(act)
-    if standing is None:
+    taken = await database.write(act)
+    if taken is None:
         raise UsedElsewhere
-    return standing
+    return taken
 
 
 async def still_there(session: Session, tenant: Tenant, connector: str, now: float) -> None:
@@ -92,6 +106,7 @@ async def _hear(
     if (before["state"], before["version"]) != (state, said.version):
         after = await _enrolled(session, tenant, said.connector, at.ticks)
         await recorder.change(session, tenant.number, CONNECTOR, "Patch", before.shown.row, after.shown.row, reasons)
+        await removal.drop_some(session, CONNECTORS, tenant.number, at.ticks, recorder, recorder.turns)
     return Standing(state, reasons, rules.too_old(said.version, least))
 
 

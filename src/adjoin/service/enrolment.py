@@ -19,6 +19,7 @@ from adjoin.model import CONNECTOR
 from adjoin.odata.errors import InvalidValue
 from adjoin.odata.values import Instant
 from adjoin.service import connectors as rules
+from adjoin.service import removal
 from adjoin.service.audit import Recorder
 from adjoin.service.errors import ConnectorRemoved, InvitationRefused, NotLicensed, NotProven
 from adjoin.service.world import World
@@ -103,14 +104,13 @@ async def enrol(database: Database, candidate: Candidate, recorder: Recorder, wo
             "version": candidate.version,
         }
         made = await rows.insert(session, CONNECTORS, tenant.number, values, int(world.now() * 1_000))
-        if made is None:
-            raise LookupError("a new id is taken")
         await connectors.enrol(session, tenant.number, connector, invitation.domain, at, created)
         key = Key(proven.thumbprint, proven.public_key, True, now + rules.KEY_DAYS * _DAY, created)
         await connectors.add_key(session, tenant.number, connector, key)
         used = msgspec.msgpack.encode(Invitation(invitation.domain, connector, proven.thumbprint))
         await grants.replace(session, tenant.number, kept, used, kept.expires)
         await recorder.change(session, tenant.number, CONNECTOR, "Create", None, made.row)
+        await removal.drop_some(session, CONNECTORS, tenant.number, at.ticks, recorder, recorder.turns)
         return Enrolled(tenant, connector, key.expires)
 
     return await database.write(act)

@@ -6,7 +6,7 @@ The server and every command open it the same way, and may do so at the same tim
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -15,15 +15,18 @@ from adjoin.identity.rotation import LiveRing
 from adjoin.odata.paging import TokenKey
 from adjoin.service.claim import Claim
 from adjoin.service.restore import PLAN, finish
+from adjoin.service.turns import Turns
 from adjoin.service.world import World
 from adjoin.store import settings, tenants
 from adjoin.store.counts import Commits
 from adjoin.store.database import Database, Session, Unusable
+from adjoin.store.memory import Memory
 from adjoin.store.migrate import migrate
 from adjoin.store.sqlite import SQLite
 from adjoin.store.tenants import ACTIVE, Tenant
 
 FIRST_TENANT: Final = "default"
+AUDIT_DAYS: Final = 365
 _PAGING_KEY: Final = "paging-key"
 
 
@@ -36,7 +39,9 @@ class Installation:
     paging_key: TokenKey
     claim: Claim
     commits: Commits
-    audit_days: int = 365
+    memory: Memory = field(default_factory=Memory)
+    turns: Turns = field(default_factory=Turns)
+    audit_days: int = AUDIT_DAYS
     """How many days audit events are kept."""
 
     @property
@@ -50,7 +55,9 @@ class Installation:
         self.claim.release()
 
 
-async def open_installation(data_dir: Path, database_file: Path, keys_dir: Path, world: World) -> Installation:
+async def open_installation(
+    data_dir: Path, database_file: Path, keys_dir: Path, world: World, audit_days: int = AUDIT_DAYS
+) -> Installation:
     """Open an installation, making what is missing. Raises Unusable or a KeyRefusal."""
     _make_private(data_dir)
     _make_private(database_file.parent)
@@ -59,7 +66,7 @@ async def open_installation(data_dir: Path, database_file: Path, keys_dir: Path,
         migrate(database_file)
         keys = LiveRing(keys_dir, world.now())
         commits = Commits()
-        database = SQLite(database_file, commits)
+        database = SQLite(database_file, commits=commits)
         try:
             paging_key = await settings.find(database.reader, _PAGING_KEY)
             if paging_key is None:
@@ -70,7 +77,7 @@ async def open_installation(data_dir: Path, database_file: Path, keys_dir: Path,
     except BaseException:
         claim.release()
         raise
-    return Installation(database, keys, TokenKey(paging_key), claim, commits)
+    return Installation(database, keys, TokenKey(paging_key), claim, commits, audit_days=audit_days)
 
 
 def _claimed(data_dir: Path) -> Claim:

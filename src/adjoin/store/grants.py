@@ -93,8 +93,9 @@ async def drop_of_subject(session: Session, tenant: int, subject: str) -> None:
 
 
 async def drop_of_client(session: Session, tenant: int, client: str) -> None:
-    """Drop all that an application was granted."""
-    await session.fetch("DELETE FROM grants WHERE tenant = ?1 AND client = ?2", (tenant, client))
+    """Drop all that an application was granted; which of its assertions were used stays known."""
+    sql = "DELETE FROM grants WHERE tenant = ?1 AND client = ?2 AND kind <> ?3"
+    await session.fetch(sql, (tenant, client, ASSERTION))
 
 
 async def tenant_of_user_code(session: Session, digest: bytes) -> int | None:

@@ -38,13 +38,25 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-_DIAGNOSTIC: Final = (
-    '{"ServerInfo":{"DataCenter":"adjoin","Slice":"E","Ring":"5","ScaleUnit":"000","RoleInstance":"adjoin"}}'
+_ALWAYS: Final = (
+    (
+        b"x-ms-ags-diagnostic",
+        b'{"ServerInfo":{"DataCenter":"adjoin","Slice":"E","Ring":"5","ScaleUnit":"000","RoleInstance":"adjoin"}}',
+    ),
+    (b"odata-version", b"4.0"),
+    (b"x-content-type-options", b"nosniff"),
 )
-_EXPOSED: Final = (
-    "ETag, Location, Preference-Applied, Content-Range, request-id, client-request-id, ReadWriteConsistencyToken, "
-    "SdkVersion, WWW-Authenticate, x-ms-client-gcc-tenant, Retry-After"
+_TO_OTHER_ORIGINS: Final = (
+    (b"access-control-allow-origin", b"*"),
+    (
+        b"access-control-expose-headers",
+        (
+            b"ETag, Location, Preference-Applied, Content-Range, request-id, client-request-id, "
+            b"ReadWriteConsistencyToken, SdkVersion, WWW-Authenticate, x-ms-client-gcc-tenant, Retry-After"
+        ),
+    ),
 )
+_NOT_CACHED: Final = (b"cache-control", b"no-cache")
 _PREFLIGHT: Final = [
     ("access-control-allow-methods", "GET, POST, PATCH, PUT, DELETE, OPTIONS"),
     ("access-control-max-age", "3600"),
@@ -79,7 +91,7 @@ class Application:
         """Open the installation. Raises what keeps it from opening (Unusable, KeyRefusal, BadIssuer)."""
         config = self._config
         self._installation = await open_installation(
-            config.data_dir, config.database_file, config.keys_dir, self._world
+            config.data_dir, config.database_file, config.keys_dir, self._world, config.audit_days
         )
         self._parties = await self._trusted(self._installation)
         limits = Limits.parse(config.throttle)
@@ -163,7 +175,7 @@ class Application:
             await request.pass_over()
             if request.watch is not None:
                 response.headers.append(request.watch.header())
-            await _send(send, response, self._common_headers(request, scope["scheme"]))
+            await _send(send, response, _common_headers(request, scope["scheme"]))
             self._meter.count(request.operation, response.status, time.perf_counter() - started)
             if self._config.log_requests:
                 self._log_request(request, response, started)
@@ -229,21 +241,6 @@ class Application:
             raise Stopping
         return metrics.page(self._meter, self.installation.commits, self._parties)
 
-    def _common_headers(self, request: Request, scheme: str) -> list[tuple[str, str]]:
-        """The headers of every answer (graph-contract 3.4)."""
-        common = [
-            ("request-id", request.id),
-            ("client-request-id", request.client_id),
-            ("x-ms-ags-diagnostic", _DIAGNOSTIC),
-            ("odata-version", "4.0"),
-            ("x-content-type-options", "nosniff"),
-        ]
-        if scheme == "https" or request.origin.startswith("https:"):
-            common.append(("strict-transport-security", "max-age=31536000"))
-        if "origin" in request.headers:
-            common += [("access-control-allow-origin", "*"), ("access-control-expose-headers", _EXPOSED)]
-        return common
-
     def _log_request(self, request: Request, response: Response, started: float) -> None:
         self._log.info(
             "request",
@@ -255,21 +252,37 @@ class Application:
         )
 
 
+def _common_headers(request: Request, scheme: str) -> list[tuple[bytes, bytes]]:
+    """The headers of every answer (graph-contract 3.4)."""
+    common = [
+        (b"request-id", request.id.encode()),
+        (b"client-request-id", request.client_id.encode()),
+        *_ALWAYS,
+    ]
+    if scheme == "https" or request.origin.startswith("https:"):
+        common.append((b"strict-transport-security", b"max-age=31536000"))
+    if "origin" in request.headers:
+        common += _TO_OTHER_ORIGINS
+    return common
+
+
 def _preflight(request: Request) -> Response:
     """The answer to a browser that asks before a call from another origin; bearer tokens make any origin safe."""
     asked = request.headers.get("access-control-request-headers", "authorization, content-type, client-request-id")
     return Response(204, headers=[*_PREFLIGHT, ("access-control-allow-headers", asked)])
 
 
-async def _send(send: Send, response: Response, common: list[tuple[str, str]]) -> None:
-    pairs = [*common, *response.headers]
+async def _send(send: Send, response: Response, headers: list[tuple[bytes, bytes]]) -> None:
+    cached = False
+    for name, value in response.headers:
+        headers.append((name.encode(), value.encode("latin-1", "replace")))
+        cached = cached or name == "cache-control"
     if response.content_type is not None:
-        pairs.append(("content-type", response.content_type))
+        headers.append((b"content-type", response.content_type.encode("latin-1", "replace")))
     if response.status not in (204, 304):
-        pairs.append(("content-length", str(len(response.body))))
-    if not any(name == "cache-control" for name, _ in response.headers):
-        pairs.append(("cache-control", "no-cache"))
-    headers = [(name.encode(), value.encode("latin-1", "replace")) for name, value in pairs]
+        headers.append((b"content-length", b"%d" % len(response.body)))
+    if not cached:
+        headers.append(_NOT_CACHED)
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     await send({"type": "http.response.body", "body": response.body})
 

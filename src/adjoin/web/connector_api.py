@@ -32,6 +32,7 @@ from adjoin.service.sign_in_attempts import Attempts, Patience
 from adjoin.service.sign_in_people import network
 from adjoin.service.world import World
 from adjoin.store.tenants import Tenant
+from adjoin.store.within import Within
 from adjoin.web import connector_wire as wire
 from adjoin.web.connector_wire import Answer, Belonging, Enrolment, Hello, KeyTaken, NewKey, Report
 from adjoin.web.errors import MethodNotAllowed, UnknownVersion
@@ -129,25 +130,31 @@ class ConnectorApi:
             _allow(request, "GET")
             return _answer(Hello("adjoin", __version__, _time(self._world.now())))
         operation = _OPERATIONS.get(name)
-        if operation is None:
+        if operation is None and name not in ("enroll", "check-in"):
             raise UnknownVersion(f"connector/{below[0]}/{name}"[:128])
         request.operation = f"connector/{name}"
         _allow(request, "POST")
         if name == "enroll":
             return await self._enrol(request)
+        if operation is None:
+            return await self._check_in(request, self._caller(request))
         return await operation(self, await self._call(request))
 
-    async def _call(self, request: Request) -> _Call:
+    def _caller(self, request: Request) -> Caller:
         scheme, _, token = request.headers.get("authorization", "").strip().partition(" ")
         if scheme.lower() != "bearer":
             raise EmptyToken
         if self._installation.ring is not self._ring:
             self._ring = self._installation.ring
             self._tokens.forget(trust(self._ring, self._cloud))
-        now = self._world.now()
-        caller = self._tokens.verify(token.strip(), now)
-        tenant = await access.admit(self._installation.database.reader, caller, now)
+        caller = self._tokens.verify(token.strip(), self._world.now())
         access.check(caller, (connectors.PERMISSION,))
+        return caller
+
+    async def _call(self, request: Request) -> _Call:
+        caller = self._caller(request)
+        kept = self._installation
+        tenant = await access.admit(kept.database, kept.memory, caller, self._world.now())
         return _Call(request, tenant, caller)
 
     async def _enrol(self, request: Request) -> Response:
@@ -182,22 +189,30 @@ class ConnectorApi:
             )
         )
 
-    async def _check_in(self, call: _Call) -> Response:
-        headers.check_json_body(call.request.headers.get("content-type"))
-        said = wire.read(await call.request.body(), Report)
+    async def _check_in(self, request: Request, caller: Caller) -> Response:
+        headers.check_json_body(request.headers.get("content-type"))
+        said = wire.read(await request.body(), Report)
         health = tuple(each.finding for each in said.health)
-        check_in = CheckIn(call.connector, wire.instance_of(said), said.sequence, said.version, health, said.load)
-        now, database = self._world.now(), self._installation.database
-        standing = await check_ins.check_in(database, call.tenant, check_in, self._recorder_of(call), now)
+        check_in = CheckIn(caller.client_id, wire.instance_of(said), said.sequence, said.version, health, said.load)
+        recorder = self._recorder(request, actor_of(caller, request.address))
+        kept, now = self._installation, self._world.now()
+        tenant, standing = await check_ins.check_in(
+            kept.database,
+            lambda session: access.admit(Within(session), kept.memory, caller, now),
+            check_in,
+            recorder,
+            now,
+        )
         if said.wait and self._holding.room:
-            await self._holding.wait(call.request, said.wait, lambda: self._still_there(call))
+            call = _Call(request, tenant, caller)
+            await self._holding.wait(request, said.wait, lambda: self._still_there(call))
         return _answer(
             Answer(
                 time=_time(self._world.now()),
                 state=standing.state,
                 reasons=standing.reasons,
                 too_old=standing.too_old,
-                least_version=call.tenant.least_connector_version,
+                least_version=tenant.least_connector_version,
                 interval=INTERVAL,
                 wait=wire.LONGEST_WAIT if self._holding.room else 0,
             )
@@ -227,15 +242,13 @@ class ConnectorApi:
         return self._recorder(call.request, actor_of(call.caller, call.request.address))
 
     def _recorder(self, request: Request, actor: Mapping[str, object]) -> Recorder:
-        now = self._world.now()
-        return Recorder(actor, request.client_id, self._world.new_id, now, self._installation.audit_days)
+        now, kept = self._world.now(), self._installation
+        return Recorder(actor, request.client_id, self._world.new_id, now, kept.audit_days, kept.turns)
 
 
 _Operation = Callable[[ConnectorApi, _Call], Awaitable[Response]]
 
 _OPERATIONS: Final[Mapping[str, _Operation]] = {
-    "enroll": lambda api, call: api._enrol(call.request),
-    "check-in": ConnectorApi._check_in,
     "key": ConnectorApi._key,
     "work": ConnectorApi._work,
     "leave": ConnectorApi._leave,

@@ -20,6 +20,7 @@ T = TypeVar("T")
 ROOT: Final = "connector"
 VERSION: Final = "v1"
 LONGEST_WAIT: Final = 30
+_SCHEME: Final = "connector"
 
 _Version = Annotated[str, Meta(max_length=64, description="Four whole numbers with dots between.")]
 _Proof = Annotated[str, Meta(max_length=4_096, description="A JWT signed by the new key, which it carries.")]
@@ -145,6 +146,11 @@ def describe(document: dict[str, Any], origin: str) -> None:
     """Add the connector API to an OpenAPI document."""
     kinds = (Enrolment, NewKey, Report, Belonging, KeyTaken, Answer, Hello)
     _, schemas = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/connector.{name}")
+    document["components"].setdefault("securitySchemes", {})[_SCHEME] = {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "For the scope api://adjoin/connector/.default, by client credentials with an assertion.",
+    }
     document["components"]["schemas"] |= {f"connector.{name}": schema for name, schema in schemas.items()}
     for (below, method), (summary, asked, answered, refusals) in _OPERATIONS.items():
         operation: dict[str, Any] = {
@@ -152,8 +158,7 @@ def describe(document: dict[str, Any], origin: str) -> None:
             "tags": ["connector"],
             "responses": _responses(answered, refusals),
         }
-        if below in ("", "/enroll"):
-            operation["security"] = []
+        operation["security"] = [] if below in ("", "/enroll") else [{_SCHEME: []}]
         if asked is not None:
             operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": _schema(asked)}}}
         item: dict[str, Any] = {"servers": [{"url": origin}], method: operation}

@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import re
 import zlib
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Final
 
 from adjoin.odata.errors import MalformedBody, Refusal, UnsupportedEncoding
@@ -153,21 +154,23 @@ def _unpacked(data: bytes) -> bytes:
 
 def headers_of(raw: Iterable[tuple[bytes, bytes]]) -> tuple[dict[str, str], Refusal | None]:
     """Headers by name in small letters, repeated ones joined (RFC 9110, 5.3), and what they are to be refused for."""
-    found: dict[str, str] = {}
-    fault: Refusal | None = None
-    size = 0
-    for name_bytes, value_bytes in raw:
-        size += len(name_bytes) + len(value_bytes)
-        name, value = name_bytes.decode("latin-1").lower(), value_bytes.decode("latin-1")
-        if name in found:
-            if name in ("host", "content-length", "authorization", "content-type"):
-                fault = BadHost(f"The header '{name}' is given twice.")
-            found[name] = f"{found[name]}, {value}"
-        else:
-            found[name] = value
-    if size > MAX_HEADERS:
+    pairs = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in raw]
+    found = dict(pairs)
+    fault = _join(found, pairs) if len(found) < len(pairs) else None
+    if sum(map(len, chain.from_iterable(pairs))) > MAX_HEADERS:
         fault = HeadersTooLarge(MAX_HEADERS)
     return found, fault
+
+
+def _join(found: dict[str, str], pairs: Sequence[tuple[str, str]]) -> Refusal | None:
+    """Put the values of repeated headers together, and give what is wrong if one may not be repeated."""
+    fault: Refusal | None = None
+    found.clear()
+    for name, value in pairs:
+        if name in found and name in ("host", "content-length", "authorization", "content-type"):
+            fault = BadHost(f"The header '{name}' is given twice.")
+        found[name] = f"{found[name]}, {value}" if name in found else value
+    return fault
 
 
 def check_target(path: str, query: str) -> None:

@@ -84,6 +84,7 @@ TABLE: Final[Mapping[type[Refusal], Row]] = {
     service.UnknownWork: Row(404, "UnknownWork"),
     store.Unavailable: _UNAVAILABLE,
     store.Overloaded: _UNAVAILABLE,
+    store.TooSlow: _UNAVAILABLE,
     web.BadHost: _BAD_REQUEST,
     web.TargetTooLong: Row(414, "UriTooLong"),
     web.HeadersTooLarge: Row(431, "RequestHeaderFieldsTooLarge"),

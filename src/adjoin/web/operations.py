@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from adjoin.identity.caller import Caller
 from adjoin.odata import headers, paging, query, reader, writer
@@ -39,8 +39,7 @@ JSON: Final[Mapping[Detail, str]] = {
 _TEXT: Final = "text/plain"
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """One call on the way through: what is asked, for which tenant, and what answers it."""
 
     request: Request
@@ -73,8 +72,10 @@ class Call:
     def query(self) -> Query:
         """The query of a GET on what is asked."""
         resource = self.resource
-        now = Instant.from_unix(self.world.now())
-        return query.parse(self.request.query, resource.kind, self.model, resource.type, now)
+        return query.parse(self.request.query, resource.kind, self.model, resource.type, self.now)
+
+    def now(self) -> Instant:
+        return Instant.from_unix(self.world.now())
 
     def header(self, name: str) -> str | None:
         return self.request.headers.get(name)
@@ -94,7 +95,10 @@ class Call:
             for each in conditions:
                 each.check(headers.entity_tag(version))
 
-        return Change(self.database, self.tenant, self.world.now(), check, await self._repeatable(), self._recorder())
+        repeatable, recorder = await self._repeatable(), self._recorder()
+        return Change(
+            self.database, self.tenant, self.world.now(), check, repeatable, recorder, self.installation.turns
+        )
 
     def _recorder(self) -> Recorder:
         return Recorder(
@@ -103,6 +107,7 @@ class Call:
             self.world.new_id,
             self.world.now(),
             self.installation.audit_days,
+            self.installation.turns,
         )
 
     async def _repeatable(self) -> Repeatable | None:
