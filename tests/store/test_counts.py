@@ -51,7 +51,7 @@ def test_a_database_counts_its_commits(tmp_path: Path) -> None:
         return None
 
     async def act(_: Database) -> None:
-        database = SQLite(tmp_path / "adjoin.db", commits)
+        database = SQLite(tmp_path / "adjoin.db", commits=commits)
         assert commits.waiting() == 0
         await database.write(nothing)
         await database.close()

@@ -66,7 +66,7 @@ async def open_installation(
         migrate(database_file)
         keys = LiveRing(keys_dir, world.now())
         commits = Commits()
-        database = SQLite(database_file, commits)
+        database = SQLite(database_file, commits=commits)
         try:
             paging_key = await settings.find(database.reader, _PAGING_KEY)
             if paging_key is None:
