@@ -19,7 +19,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from adjoin.store.counts import Commits
+from adjoin.store.commits import Commits
 from adjoin.store.database import Insertion, Overloaded, Session, Unavailable, Unusable
 from adjoin.store.scanner import Scanner
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from structlog.testing import capture_logs
 from tests.store.opened import on
 
-from adjoin.store.counts import Commits, Histogram
+from adjoin.store.commits import Commits, Histogram
 from adjoin.store.database import Database, Session, Unavailable
 from adjoin.store.migrate import migrate
 from adjoin.store.sqlite import SQLite
