@@ -159,11 +159,7 @@ _Outcome = tuple["asyncio.Future[Any]", Any, BaseException | None]
 class SQLite:
     """An open SQLite database. Make, use and close it on one event loop."""
 
-<<<<<<< HEAD
-    def __init__(self, path: Path, commits: Commits | None = None, scan_seconds: float = SCAN_SECONDS) -> None:
-=======
     def __init__(self, path: Path, scan_seconds: float = SCAN_SECONDS, commits: Commits | None = None) -> None:
->>>>>>> ops
         self._read = connect(path)
         self._commits = commits or Commits()
         self._commits.waiting = lambda: self._waiting
