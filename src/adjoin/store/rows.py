@@ -14,7 +14,9 @@ from typing import NamedTuple
 
 from adjoin.odata.bound import Bound, Constant, Field, Operation, Order, Sort
 from adjoin.store.columns import Row, Stored, Table, Value, columns, stored
+from adjoin.store.counts import by_counts
 from adjoin.store.database import Insertion, Session
+from adjoin.store.reach import joined
 from adjoin.store.silence import NEVER
 from adjoin.store.where import Parameters, condition, following, order, value
 
@@ -54,6 +56,7 @@ async def page(
         if isinstance(first, Field) and first.declared.name == table.silence.property and first.enum is not None:
             return await _value_by_value(session, table, tenant, part, now)
     parameters = Parameters(tenant, table=table, now=now)
+    parameters.dense = await _is_dense(session, table, tenant, part, now)
     marks = "".join(f", {value(each.by, parameters)}" for each in part.order)
     sql = f"SELECT {table.selected}{marks} FROM {table.name} WHERE {_there(table, parameters)}"
     if part.where is not None:
@@ -66,6 +69,20 @@ async def page(
     width, key_at = table.width, table.key_at
     fetched = await session.fetch(sql, parameters.values)
     return table.rows(fetched, now), lambda number: Mark(fetched[number][key_at], fetched[number][width:])
+
+
+async def _is_dense(session: Session, table: Table, tenant: int, part: Part, now: int) -> bool:
+    """Whether so many rows show what is sought that reading on in the order of keys is cheaper than finding them all.
+
+    That reads as many rows for one that fits as there are for each that does; the other way, all that fit.
+    """
+    if table.counts is None or not session.keeps_counts:
+        return False
+    for each in joined(part.where):
+        if by_counts(table, tenant, each, now) is not None:
+            fit, every = [await count(session, table, tenant, where, now) for where in (each, None)]
+            return fit * fit > part.limit * every
+    return False
 
 
 async def _value_by_value(
@@ -100,10 +117,18 @@ async def _value_by_value(
 
 async def count(session: Session, table: Table, tenant: int, where: Bound | None = None, now: int = 0) -> int:
     """How many rows the tenant has for which `where` holds."""
+    if session.keeps_counts and (counted := by_counts(table, tenant, where, now)) is not None:
+        sql, values = counted
+        ((number,),) = await session.fetch(sql, values)
+        return int(number)
     parameters = Parameters(tenant, table=table, now=now)
-    sql = f"SELECT count(*) FROM {table.name} WHERE {_there(table, parameters)}"
-    if where is not None:
-        sql += f" AND {condition(where, parameters)}"
+    wanted = f" AND {condition(where, parameters)}" if where is not None else ""
+    sql = f"SELECT (SELECT count(*) FROM {table.name} WHERE tenant = ?1{wanted})"
+    if table.silence is not None:
+        # Taken off afterwards: whether a row is there stands in no index but one, and would be looked up for each.
+        removed = table.silence.removed(now, parameters.add)
+        gone = f"SELECT {table.key} FROM {table.name} WHERE tenant = ?1 AND {removed}"
+        sql += f" - (SELECT count(*) FROM {table.name} WHERE tenant = ?1 AND {table.key} IN ({gone}){wanted})"
     ((number,),) = await session.fetch(sql, parameters.values)
     return int(number)
 

@@ -56,20 +56,24 @@ class Silence:
         cases = (f"WHEN {self.column} <= {add(now - after)} THEN {add(value)}" for after, value in reversed(self.steps))
         return f"CASE {' '.join(cases)} ELSE {self.property} END"
 
-    def shows(self, values: Collection[int], now: int, add: Add, others: Others) -> str:
+    def shows(self, values: Collection[int], now: int, add: Add, others: Others | None) -> str:
         """The condition of a row that shows one of these values.
 
         What most rows show is looked for in the order of keys, what only silence leads to by the index on silence:
-        there a condition of its own on the keys keeps databases from reading all rows in their order.
+        there a condition of its own on the keys keeps databases from reading all rows in their order. Without
+        `others` all of it is looked for in the order of keys.
         """
-        fresh = [f"{self.property} = {add(each)} AND +{self.column} > {add(now - self.steps[0][0])}" for each in values]
+        lone = "+" if others is None else ""
+        fresh = [
+            f"{lone}{self.property} = {add(each)} AND +{self.column} > {add(now - self.steps[0][0])}" for each in values
+        ]
         ends = (*self.steps, (self.removed_after, None))
         ranges = [
-            f"{self.column} > {add(now - until)} AND {self.column} <= {add(now - after)}"
+            f"{lone}{self.column} > {add(now - until)} AND {lone}{self.column} <= {add(now - after)}"
             for (after, held), (until, _) in pairwise(ends)
             if held in values
         ]
-        if {held for _, held in self.steps}.issuperset(values):
+        if others is not None and {held for _, held in self.steps}.issuperset(values):
             return others([*fresh, *ranges])
         return f"({' OR '.join(f'({each})' for each in (*fresh, *ranges))})"
 

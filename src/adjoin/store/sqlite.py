@@ -106,6 +106,8 @@ def _claim(connection: sqlite3.Connection, path: Path) -> None:
 class _Connected:
     """A session over one sqlite3 connection. Its coroutine never suspends, so the writer can run it to its end."""
 
+    keeps_counts = True
+
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._gathered: dict[Insertion, list[Sequence[object]]] = {}
