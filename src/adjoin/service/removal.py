@@ -15,12 +15,11 @@ _AT_ONCE: Final = 64
 
 async def drop(
     session: Session, table: Table, tenant: int, now: int, recorder: Recorder | None, key: str | None = None
-) -> bool:
-    """Drop some rows of a tenant if it is time, or the one with this key; True if there were any. `now` is in ticks."""
+) -> None:
+    """Drop some rows of a tenant if it is time, or the one with this key. `now` is in ticks."""
     if key is None and recorder is not None and not recorder.turns.take((table.name, tenant), recorder.now):
-        return False
+        return
     dropped = await rows.drop_removed(session, table, tenant, now, _AT_ONCE, key)
     if recorder is not None:
         for each in dropped:
             await recorder.of_service().change(session, tenant, table.type, "Delete", each.row, None)
-    return bool(dropped)

@@ -75,6 +75,7 @@ class Holding:
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
         self.held += 1
+        request.meter.waiting += 1
         gone = asyncio.ensure_future(request.receive())
         stop = asyncio.ensure_future(self.stopping.wait())
         try:
@@ -85,6 +86,7 @@ class Holding:
                 await look()
         finally:
             self.held -= 1
+            request.meter.waiting -= 1
             for task in (gone, stop):
                 task.cancel()
 
@@ -124,11 +126,13 @@ class ConnectorApi:
         if not below or below[0].lower() != wire.VERSION or len(below) > (3 if name == "work" else 2):
             raise UnknownVersion("/".join(("connector", *below))[:128])
         if name == "":
+            request.operation = "connector"
             _allow(request, "GET")
             return _answer(Hello("adjoin", __version__, _time(self._world.now())))
         operation = _OPERATIONS.get(name)
         if operation is None and name not in ("enroll", "check-in"):
             raise UnknownVersion(f"connector/{below[0]}/{name}"[:128])
+        request.operation = f"connector/{name}"
         _allow(request, "POST")
         if name == "enroll":
             return await self._enrol(request)
@@ -149,7 +153,8 @@ class ConnectorApi:
 
     async def _call(self, request: Request) -> _Call:
         caller = self._caller(request)
-        tenant = await access.admit(self._installation.database, self._installation.memory, caller, self._world.now())
+        kept = self._installation
+        tenant = await access.admit(kept.database, kept.memory, caller, self._world.now())
         return _Call(request, tenant, caller)
 
     async def _enrol(self, request: Request) -> Response:
@@ -190,10 +195,13 @@ class ConnectorApi:
         health = tuple(each.finding for each in said.health)
         check_in = CheckIn(caller.client_id, wire.instance_of(said), said.sequence, said.version, health, said.load)
         recorder = self._recorder(request, actor_of(caller, request.address))
-        database, now = self._installation.database, self._world.now()
-        memory = self._installation.memory
+        kept, now = self._installation, self._world.now()
         tenant, standing = await check_ins.check_in(
-            database, lambda session: access.admit(Within(session), memory, caller, now), check_in, recorder, now
+            kept.database,
+            lambda session: access.admit(Within(session), kept.memory, caller, now),
+            check_in,
+            recorder,
+            now,
         )
         if said.wait and self._holding.room:
             call = _Call(request, tenant, caller)
