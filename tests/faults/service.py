@@ -58,11 +58,16 @@ class Service:
 
 
 @contextlib.contextmanager
-def serving(data_dir: Path, database: str | None = None, *options: str) -> Iterator[Service]:
-    """A service on `data_dir` that answers; it is killed at the end if it still runs."""
+def serving(
+    data_dir: Path, database: str | None = None, *options: str, within: tuple[str, ...] = ()
+) -> Iterator[Service]:
+    """A service on `data_dir` that answers; it is killed at the end if it still runs.
+
+    `within` is a command that becomes the one that follows it.
+    """
     port = _free_port()
     settings = ("--port", str(port), "--no-log-requests", "--quiet", *options)
-    command = [*ADJOIN, "serve", "--data-dir", str(data_dir), *settings]
+    command = [*within, *ADJOIN, "serve", "--data-dir", str(data_dir), *settings]
     where = {"ADJOIN_DATABASE": database} if database else {}
     log = data_dir.with_suffix(".log")
     with (

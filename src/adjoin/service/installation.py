@@ -14,10 +14,13 @@ from typing import Final, TypeVar
 from adjoin.identity.keys import KeyRing
 from adjoin.identity.rotation import LiveRing
 from adjoin.odata.paging import TokenKey
+from adjoin.service.claim import Claim
 from adjoin.service.key_sharing import KeySharing
+from adjoin.service.restore import PLAN, finish
 from adjoin.service.turns import Turns
 from adjoin.service.world import World
 from adjoin.store import settings, tenants
+from adjoin.store.commits import Commits
 from adjoin.store.database import Database, Session, Unusable
 from adjoin.store.memory import Memory
 from adjoin.store.opening import opened
@@ -32,11 +35,13 @@ _PAGING_KEY: Final = "paging-key"
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """An opened installation. Whoever opened it closes its database."""
+    """An opened installation. Whoever opened it closes it."""
 
     database: Database
     keys: LiveRing
     paging_key: TokenKey
+    claim: Claim
+    commits: Commits
     memory: Memory = field(default_factory=Memory)
     turns: Turns = field(default_factory=Turns)
     sharing: KeySharing | None = None
@@ -53,6 +58,11 @@ class Installation:
         """The signing keys as they are now: a rotation shows here while the service runs."""
         return self.keys.ring
 
+    async def close(self) -> None:
+        """Finish what is queued, and let go of the database and the data directory."""
+        await self.database.close()
+        self.claim.release()
+
 
 async def open_installation(
     data_dir: Path, place: Path | str, keys_dir: Path, world: World, audit_days: int = AUDIT_DAYS
@@ -64,19 +74,37 @@ async def open_installation(
     _make_private(data_dir)
     if isinstance(place, Path):
         _make_private(place.parent)
-    database = await opened(place)
+    claim, commits = _claimed(data_dir), Commits()
     try:
-        sharing = None if isinstance(place, Path) else KeySharing(database, keys_dir)
-        if sharing is not None:
-            await sharing.begin(world.now())
-        keys = LiveRing(keys_dir, world.now())
-        paging_key = await settings.find(database.reader, _PAGING_KEY)
-        if paging_key is None:
-            paging_key = await _begin(database, world)
+        database = await opened(place, commits)
+        try:
+            sharing = None if isinstance(place, Path) else KeySharing(database, keys_dir)
+            if sharing is not None:
+                await sharing.begin(world.now())
+            keys = LiveRing(keys_dir, world.now())
+            paging_key = await settings.find(database.reader, _PAGING_KEY)
+            if paging_key is None:
+                paging_key = await _begin(database, world)
+        except BaseException:
+            await database.close()
+            raise
     except BaseException:
-        await database.close()
+        claim.release()
         raise
-    return Installation(database, keys, TokenKey(paging_key), sharing=sharing, audit_days=audit_days)
+    return Installation(database, keys, TokenKey(paging_key), claim, commits, sharing=sharing, audit_days=audit_days)
+
+
+def _claimed(data_dir: Path) -> Claim:
+    """A claim on the data directory beside others, once a restore that was interrupted is finished."""
+    if (data_dir / PLAN).exists():
+        with Claim(data_dir, alone=True):
+            finish(data_dir)
+    claim = Claim(data_dir, alone=False)
+    if (data_dir / PLAN).exists():
+        # It was interrupted just now, between the look and the claim.
+        claim.release()
+        raise Unusable(f"A restore into {data_dir} was interrupted; try again, which finishes it.")
+    return claim
 
 
 async def _begin(database: Database, world: World) -> bytes:

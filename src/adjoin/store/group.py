@@ -72,6 +72,8 @@ class CannotBegin(Unavailable):
 class _Asking:
     """The session that the jobs of a group are given."""
 
+    keeps_counts = False
+
     def __init__(self, begin: Callable[[], Awaitable[Link]]) -> None:
         self._begin = begin
         self.link: Link | None = None

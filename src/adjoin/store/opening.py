@@ -8,16 +8,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from adjoin.store import migrate
+from adjoin.store.commits import Commits
 from adjoin.store.database import Database
 from adjoin.store.sqlite import SQLite
 
 
-async def opened(where: Path | str) -> Database:
+async def opened(where: Path | str, commits: Commits | None = None) -> Database:
     """The database at a path or URL, brought up to date, and made if there is none. Raises Unusable, or Unavailable."""
     if isinstance(where, Path):
         migrate.migrate(where)
-        return SQLite(where)
+        return SQLite(where, commits=commits)
     from adjoin.store import migrate_postgres, postgres  # noqa: PLC0415 - it takes time that SQLite's users need not spend
 
     await migrate_postgres.migrate(where)
-    return postgres.PostgreSQL(where)
+    return postgres.PostgreSQL(where, commits=commits)

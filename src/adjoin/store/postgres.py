@@ -8,12 +8,14 @@ was kept; where its writes look at nothing and only add rows, it is one statemen
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 from adjoin.store import group
 from adjoin.store.address import shown
+from adjoin.store.commits import Commits
 from adjoin.store.database import Overloaded, Session, Unavailable, Uncertain
 from adjoin.store.group import Job, Outcome, Ran, Undone
 from adjoin.store.link import Link, Lost, connect
@@ -41,8 +43,10 @@ _DURABLE: Final = (
 class PostgreSQL:
     """An open database. Make, use and close it on one event loop; it connects when it is first used, and again."""
 
-    def __init__(self, url: str, readers: int = READERS) -> None:
+    def __init__(self, url: str, readers: int = READERS, commits: Commits | None = None) -> None:
         self.url = url
+        self._commits = commits or Commits()
+        self._commits.waiting = lambda: self._waiting
         self._reader = Readers(self._connected, readers)
         self._scanner = Readers(lambda: connect(url, SCAN_SECONDS, scans=True), SCANNERS, SCAN_SECONDS)
         self._link: Link | None = None
@@ -96,11 +100,13 @@ class PostgreSQL:
             self._come.clear()
             while self._queue:
                 jobs = [self._queue.popleft() for _ in range(min(len(self._queue), _GROUP_LIMIT))]
+                began = time.perf_counter()
                 try:
                     outcomes = await self._commit(jobs)
                 except Exception as error:  # noqa: BLE001 - whoever waits for these has to hear, and the next go on
                     self._drop()
                     outcomes = [Outcome(job, error=error) for job in jobs]
+                self._commits.add(time.perf_counter() - began, [each.error for each in outcomes])
                 self._settle(outcomes)
             if self._closed:
                 break

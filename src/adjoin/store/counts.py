@@ -1,0 +1,53 @@
+"""Counts that need not look at each row: those that the database keeps by value, put right by what the clock changed.
+
+What is kept is true of rows in which nobody has been silent; the others stand together in the index on silence, and
+are counted there.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from adjoin.odata.bound import Bound, Constant, Field, Operation
+from adjoin.store.columns import Table
+from adjoin.store.silence import Silence
+from adjoin.store.where import Parameters
+
+
+def by_counts(table: Table, tenant: int, where: Bound | None, now: int) -> tuple[str, list[object]] | None:
+    """The statement that gives a count from what is kept, and its parameters; None where that does not tell it."""
+    silence = table.silence
+    if table.counts is None or silence is None:
+        return None
+    parameters = Parameters(tenant, table=table, now=now)
+    kept, silent = f"SELECT sum(number) FROM {table.counts}", f"SELECT count(*) FROM {table.name}"
+    if where is None:
+        terms = [f"- ({silent} WHERE tenant = ?1 AND {silence.removed(now, parameters.add)})"]
+        mine = ""
+    elif (value := _sought(silence, where)) is not None:
+        place = parameters.add(value)
+        mine = f" AND {silence.property} = {place}"
+        first = parameters.add(now - silence.steps[0][0])
+        terms = [f"- ({silent} WHERE tenant = ?1 AND {silence.column} <= {first} AND +{silence.property} = {place})"]
+        ends = (*silence.steps, (silence.removed_after, None))
+        terms += [
+            f"+ ({silent} WHERE tenant = ?1 AND {silence.column} > {parameters.add(now - until)} "
+            f"AND {silence.column} <= {parameters.add(now - after)})"
+            for (after, held), (until, _) in pairwise(ends)
+            if held == value
+        ]
+    else:
+        return None
+    return f"SELECT COALESCE(({kept} WHERE tenant = ?1{mine}), 0) {' '.join(terms)}", parameters.values
+
+
+def _sought(silence: Silence, where: Bound) -> int | None:
+    """The one value of what the clock changes that a condition asks for."""
+    if not isinstance(where, Operation) or where.name != "eq":
+        return None
+    left, right = where.operands
+    if isinstance(left, Constant):
+        left, right = right, left
+    if isinstance(left, Field) and left.declared.name == silence.property and isinstance(right, Constant):
+        return right.value if isinstance(right.value, int) else None
+    return None
