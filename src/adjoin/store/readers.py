@@ -57,7 +57,8 @@ class Readers:
 
     async def _put(self, question: _Question) -> list[tuple[Any, ...]]:
         """Ask the database, and after it whatever came meanwhile."""
-        self._asked[question] = None
+        # Some may wait for the next answer already, if this one is put for others.
+        self._asked.setdefault(question, None)
         try:
             return await self._fetch(question)
         except Lost:

@@ -50,8 +50,8 @@ def engine_of(url: str) -> AsyncEngine:
 
 
 def _upgrade(connection: Connection) -> None:
-    connection.exec_driver_sql(_PATIENCE)
     connection.exec_driver_sql(_LOCK)
+    connection.exec_driver_sql(_PATIENCE)
     settings = configuration()
     settings.attributes["connection"] = connection
     command.upgrade(settings, "head")
