@@ -55,6 +55,8 @@ _TAKEN: Final[Mapping[Kind, frozenset[str]]] = {
     Kind.METADATA: _FORMAT,
     Kind.SINGLETON: _ENTITY,
     Kind.COLLECTION: _LIST,
+    # What else a delta query asks for was fixed at its first call (graph-contract 3.11).
+    Kind.FUNCTION: frozenset({"deltatoken", "format", "select", "skiptoken", "top"}),
     Kind.COUNT: frozenset({"filter", "search", "apply"}),
     Kind.ENTITY: _ENTITY,
     Kind.PROPERTY: _FORMAT,
@@ -70,7 +72,7 @@ class Query:
     """What a URL asks of a resource.
 
     `where` joins `$filter` and `$search`; `select` holds declared names in declared order, none for all; `token` is the
-    $skiptoken as it came; `fingerprint` tells queries apart whose pages must not be mixed.
+    $skiptoken as it came, `delta_token` the $deltatoken; `fingerprint` tells queries apart whose pages must not be mixed.
     """
 
     where: Bound | None = None
@@ -81,6 +83,7 @@ class Query:
     count: bool = False
     format: str | None = None
     token: str | None = None
+    delta_token: str | None = None
     fingerprint: str = ""
     expand: tuple[Expansion, ...] = ()
 
@@ -181,7 +184,7 @@ def _query(found: Mapping[str, str], taken: frozenset[str], around: Surroundings
     for name in found:
         if name not in taken:
             _refuse(name)
-        if name in _NOT_SERVED:
+        if name in _NOT_SERVED and not (name == "deltatoken" and taken is _TAKEN[Kind.FUNCTION]):
             raise NotServed(f"The query option '${name}' is not served.")
     if around is None:
         return Query(format=found.get("format"))
@@ -194,6 +197,7 @@ def _query(found: Mapping[str, str], taken: frozenset[str], around: Surroundings
         count=_boolean("count", found),
         format=found.get("format"),
         token=found.get("skiptoken"),
+        delta_token=found.get("deltatoken"),
         fingerprint=_fingerprint(found, around.aliases),
         expand=_expand(found["expand"], around) if "expand" in found else (),
     )
