@@ -130,5 +130,10 @@ def test_every_collection_of_the_model_has_its_table() -> None:
 @pytest.mark.parametrize("table", ENTITY_TABLES, ids=lambda each: each.name)
 def test_the_declared_table_has_the_derived_columns(table: Table) -> None:
     declared = METADATA.tables[table.name].columns
-    assert declared.keys() == ["tenant", *(column.name for _, column in table.columns), "row_version"]
+    assert declared.keys() == [
+        "tenant",
+        *(column.name for _, column in table.columns),
+        "row_version",
+        *(each.name for each in table.own),
+    ]
     assert [each.name for each in declared if each.primary_key] == ["tenant", table.key]

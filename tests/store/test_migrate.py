@@ -69,7 +69,8 @@ class TestOneSchema:
     def test_the_schema_file_is_what_the_migrations_make(self, path: Path, migrated: Path) -> None:
         migrate(path)
         assert schema(path) == schema(migrated)
-        for sql in ("SELECT version_num FROM alembic_version", "PRAGMA application_id"):
+        statistics = "SELECT * FROM sqlite_stat1 ORDER BY idx"
+        for sql in ("SELECT version_num FROM alembic_version", "PRAGMA application_id", statistics):
             assert rows_of(path, sql) == rows_of(migrated, sql)
 
     def test_every_table_is_strict(self, path: Path) -> None:
@@ -77,7 +78,12 @@ class TestOneSchema:
         loose = rows_of(
             path, "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'table' AND NOT strict"
         )
-        assert {str(name) for (name,) in loose} <= {"alembic_version", "sqlite_schema", "sqlite_sequence"}
+        assert {str(name) for (name,) in loose} <= {
+            "alembic_version",
+            "sqlite_schema",
+            "sqlite_sequence",
+            "sqlite_stat1",
+        }
 
     def test_the_schema_file_has_one_statement_a_paragraph(self) -> None:
         # `migrate` splits it at semicolons that end a line.

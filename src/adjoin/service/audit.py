@@ -7,7 +7,7 @@ be kept is over.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from adjoin import model
@@ -28,6 +28,17 @@ _DAY_MS: Final = 86_400_000
 # How many events are dropped with one that is added, so that no change waits for a large clean-up.
 _DROPPED_AT_ONCE: Final = 100
 
+_SERVICE: Final[Mapping[str, object]] = {
+    "auditActorType": "Application",
+    "userPermissions": [],
+    "applicationId": None,
+    "applicationDisplayName": "adjoin",
+    "userPrincipalName": None,
+    "servicePrincipalName": None,
+    "ipAddress": None,
+    "userId": None,
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Recorder:
@@ -38,6 +49,10 @@ class Recorder:
     new_id: Callable[[], str]
     now: float
     keep_days: int
+
+    def of_service(self) -> Recorder:
+        """The record of what the service does by itself in the course of the request."""
+        return replace(self, actor=_SERVICE)
 
     async def change(
         self, session: Session, tenant: int, entity: EntityType, operation: str, before: Row | None, after: Row | None

@@ -13,20 +13,22 @@ from adjoin.odata.bound import Bound
 from adjoin.odata.edm import EntityType
 from adjoin.odata.paging import Continuation
 from adjoin.odata.query import Query
-from adjoin.odata.values import BadValue, parse_guid
+from adjoin.odata.values import BadValue, Instant, parse_guid
 from adjoin.service import repeats
 from adjoin.service.audit import Recorder
 from adjoin.service.errors import NotFound, Taken
 from adjoin.service.repeats import Repeatable
 from adjoin.service.world import World
 from adjoin.store import rows
-from adjoin.store.columns import Row, Stored, Value
+from adjoin.store.columns import Row, Stored, Table, Value
 from adjoin.store.database import Database, Session
 from adjoin.store.rows import Mark, Part
 from adjoin.store.tables import table_of
 from adjoin.store.tenants import Tenant
 
 PAGE_SIZE: Final = 1_000
+# How many rows that the clock removed go with one change, so that none waits for a large clean-up.
+_DROPPED_AT_ONCE: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +81,22 @@ class Change:
         if self.recorder is not None:
             await self.recorder.change(session, self.tenant.number, entity, operation, before, after)
 
+    @property
+    def ticks(self) -> int:
+        return Instant.from_unix(self.now).ticks
 
-async def page(database: Database, tenant: Tenant, entity: EntityType, wanted: Wanted) -> Page:
+    async def drop_removed(self, session: Session, table: Table, key: str | None = None) -> bool:
+        """Drop some rows that the clock removed, or the one with this key, and record it; True if there were any."""
+        dropped = await rows.drop_removed(session, table, self.tenant.number, self.ticks, _DROPPED_AT_ONCE, key)
+        if self.recorder is not None:
+            for each in dropped:
+                await self.recorder.of_service().change(
+                    session, self.tenant.number, table.type, "Delete", each.row, None
+                )
+        return bool(dropped)
+
+
+async def page(database: Database, tenant: Tenant, entity: EntityType, wanted: Wanted, now: float) -> Page:
     """The part of a tenant's list that is wanted."""
     query, table, goes_on = wanted.query, table_of(entity), wanted.continuation
     remaining = goes_on.remaining if goes_on else query.top
@@ -94,36 +110,42 @@ async def page(database: Database, tenant: Tenant, entity: EntityType, wanted: W
         skip=0 if goes_on else query.skip,
         after=Mark(goes_on.after, goes_on.values) if goes_on else None,
     )
-    found, marks = await rows.page(database.reader, table, tenant.number, part)
+    ticks = Instant.from_unix(now).ticks
+    found, marks = await rows.page(database.reader, table, tenant.number, part, ticks)
     shown = found[:limit]
     left = None if remaining is None else remaining - len(shown)
     continuation = None
     if len(found) > limit and shown and left != 0:
         last = marks[limit - 1]
         continuation = Continuation(last.key, last.values, left, size)
-    number = await rows.count(database.reader, table, tenant.number, query.where) if query.count else None
+    number = await rows.count(database.reader, table, tenant.number, query.where, ticks) if query.count else None
     return Page(shown, continuation, number)
 
 
-async def count(database: Database, tenant: Tenant, entity: EntityType, where: Bound | None = None) -> int:
+async def count(database: Database, tenant: Tenant, entity: EntityType, now: float, where: Bound | None = None) -> int:
     """How many entities the tenant has for which `where` holds."""
-    return await rows.count(database.reader, table_of(entity), tenant.number, where)
+    return await rows.count(database.reader, table_of(entity), tenant.number, where, Instant.from_unix(now).ticks)
 
 
-async def get(database: Database, tenant: Tenant, entity: EntityType, key: str) -> Stored:
-    """One entity. Raises NotFound."""
-    return _there(await rows.get(database.reader, table_of(entity), tenant.number, _known(key)))
+async def get(database: Database, tenant: Tenant, entity: EntityType, key: str, now: float) -> Stored:
+    """One entity as it is at this Unix time. Raises NotFound."""
+    ticks = Instant.from_unix(now).ticks
+    return _there(await rows.get(database.reader, table_of(entity), tenant.number, _known(key), ticks))
 
 
 async def create(change: Change, entity: EntityType, values: Mapping[str, Value], world: World) -> Stored:
     """A new entity, under the key among `values` or else under a new one. Raises Taken."""
     table, version = table_of(entity), int(change.now * 1_000)
     whole = {entity.key.name: world.new_id(), **values}
+    key = str(whole[entity.key.name])
 
     async def act(session: Session) -> Stored:
+        await change.drop_removed(session, table)
         made = await rows.insert(session, table, change.tenant.number, whole, version)
+        if made is None and await change.drop_removed(session, table, key):
+            made = await rows.insert(session, table, change.tenant.number, whole, version)
         if made is None:
-            raise Taken(str(whole[entity.key.name]))
+            raise Taken(key)
         await change.record(session, entity, "Create", None, made.row)
         return made
 
@@ -132,15 +154,16 @@ async def create(change: Change, entity: EntityType, values: Mapping[str, Value]
 
 async def alter(change: Change, entity: EntityType, key: str, values: Mapping[str, Value]) -> Stored:
     """Change some properties of an entity, and give it whole. Raises NotFound, or what the change's check raises."""
-    table, tenant, known = table_of(entity), change.tenant.number, _known(key)
+    table, tenant, known, now = table_of(entity), change.tenant.number, _known(key), change.ticks
 
     async def act(session: Session) -> Stored:
-        found = _there(await rows.get(session, table, tenant, known))
+        found = _there(await rows.get(session, table, tenant, known, now))
         change.check(found.version)
         if not values:
             return found
-        changed = _there(await rows.update(session, table, tenant, known, values))
+        changed = _there(await rows.update(session, table, tenant, known, values, now))
         await change.record(session, entity, "Patch", found.row, changed.row)
+        await change.drop_removed(session, table)
         return changed
 
     return _there(await change.carry_out(act))
@@ -148,13 +171,14 @@ async def alter(change: Change, entity: EntityType, key: str, values: Mapping[st
 
 async def remove(change: Change, entity: EntityType, key: str) -> None:
     """Delete an entity. Raises NotFound, or what the change's check raises."""
-    table, tenant, known = table_of(entity), change.tenant.number, _known(key)
+    table, tenant, known, now = table_of(entity), change.tenant.number, _known(key), change.ticks
 
     async def act(session: Session) -> None:
-        found = _there(await rows.get(session, table, tenant, known))
+        found = _there(await rows.get(session, table, tenant, known, now))
         change.check(found.version)
-        await rows.delete(session, table, tenant, known)
+        await rows.delete(session, table, tenant, known, now)
         await change.record(session, entity, "Delete", found.row, None)
+        await change.drop_removed(session, table)
 
     await change.carry_out(act)
 

@@ -11,18 +11,23 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 
 from adjoin.odata.edm import EntityType, EnumType, Primitive, Property
 from adjoin.odata.values import Instant, fold
+from adjoin.store.silence import Silence
 
 # What a property holds inside the service, and what it holds in a row: there date-times are already text.
 # A structured value is builtins of JSON inside, and JSON that is written already in a row.
 Value: TypeAlias = str | int | bool | Instant | Mapping[str, Any] | Sequence[Any] | None
 Wire: TypeAlias = str | int | bool | msgspec.Raw | None
 Row: TypeAlias = tuple[Wire, ...]
+
+
+# Beyond what versions count to: they begin with the milliseconds of a row's creation.
+_STEP: Final = 2**56
 
 
 class Stored(NamedTuple):
@@ -46,16 +51,43 @@ class Column:
 
 
 @dataclass(frozen=True, eq=False)
+class Own:
+    """A column of no property, which the service keeps for itself; without a default it may be null.
+
+    `reset` is set where the value ends with an administrator's write of what the clock changes.
+    """
+
+    name: str
+    kind: str
+    default: int | None = None
+    reset: bool = False
+
+
+@dataclass(frozen=True, eq=False)
 class Table:
-    """The rows of one entity type under every tenant."""
+    """The rows of one entity type under every tenant. `silence` is set where the clock changes what a row shows."""
 
     name: str
     type: EntityType
+    silence: Silence | None = None
+    own: tuple[Own, ...] = ()
 
     @cached_property
     def selected(self) -> str:
-        """The select list of a row, in the order of the type's properties."""
-        return ", ".join(snake(each.name) for each in self.type.properties)
+        """The select list of a row, in the order of the type's properties; what the clock goes by stands behind."""
+        names = [snake(each.name) for each in self.type.properties]
+        return ", ".join([*names, self.silence.column] if self.silence else names)
+
+    @cached_property
+    def width(self) -> int:
+        """How many columns `selected` names."""
+        return len(self.type.properties) + (self.silence is not None)
+
+    @cached_property
+    def resets(self) -> str:
+        """The assignments that go with an administrator's write of what the clock changes."""
+        values = (("NULL" if each.default is None else each.default, each) for each in self.own if each.reset)
+        return "".join(f"{each.name} = {value}, " for value, each in values)
 
     @cached_property
     def key(self) -> str:
@@ -85,13 +117,26 @@ class Table:
         # SQLite keeps them as numbers.
         return tuple(at for at, each in enumerate(self.type.properties) if each.type is Primitive.BOOLEAN)
 
-    def stored(self, fetched: Sequence[object]) -> Stored:
-        """A row with its version, from what `selected` and `row_version` fetched."""
-        return Stored(self.row(fetched[:-1]), int(str(fetched[-1])))
+    @cached_property
+    def _silent_at(self) -> int:
+        return [each.name for each in self.type.properties].index(self.silence.property) if self.silence else -1
 
-    def row(self, fetched: Sequence[object]) -> Row:
-        """A row as it goes on the wire, from what `selected` fetched."""
+    def stored(self, fetched: Sequence[Any], now: int = 0) -> Stored:
+        """A row with its version, from what `selected` and `row_version` fetched, as it is shown at this time (ticks).
+
+        What shows otherwise by the clock alone has another version, too.
+        """
+        version = int(fetched[-1])
+        if self.silence is not None:
+            version += self.silence.step_at(fetched[-2], now) * _STEP
+        return Stored(self.row(fetched[:-1], now), version)
+
+    def row(self, fetched: Sequence[Any], now: int = 0) -> Row:
+        """A row as it goes on the wire, from what `selected` fetched, as it is shown at this time (ticks)."""
         values: list[object] = list(fetched)
+        if self.silence is not None:
+            since = values.pop()
+            values[self._silent_at] = self.silence.value_at(fetched[self._silent_at], since, now)  # type: ignore[arg-type]
         for at, names in self._enums:
             values[at] = names.get(values[at])  # type: ignore[call-overload]
         for at in self._booleans:

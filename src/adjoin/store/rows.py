@@ -1,7 +1,8 @@
 """Rows of any declared entity type, always within one tenant: page, get, count, insert, update, delete.
 
-Statements are made from the model once per table and run as text on the driver. No function works without a tenant,
-and the tenant stands in every WHERE: rows of another tenant cannot be reached from here.
+Statements are made from the model and run as text on the driver. No function works without a tenant, and the tenant
+stands in every WHERE: rows of another tenant cannot be reached from here. Where the clock changes what rows show, they
+are as at `now` (ticks); those that it removed are as if they were not there.
 """
 
 from __future__ import annotations
@@ -11,17 +12,18 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
-from adjoin.odata.bound import Bound, Order
+from adjoin.odata.bound import Bound, Constant, Field, Operation, Order, Sort
 from adjoin.store.columns import Row, Stored, Table, Value, columns, stored
 from adjoin.store.database import Session
 from adjoin.store.where import Parameters, condition, following, order, value
 
 
-async def get(session: Session, table: Table, tenant: int, key: str) -> Stored | None:
+async def get(session: Session, table: Table, tenant: int, key: str, now: int = 0) -> Stored | None:
     """The row with this key, or None."""
-    sql = f"SELECT {table.selected}, row_version FROM {table.name} WHERE tenant = ?1 AND {table.key} = ?2"
-    found = await session.fetch(sql, (tenant, key))
-    return table.stored(found[0]) if found else None
+    parameters = Parameters(tenant, key, table=table, now=now)
+    sql = f"SELECT {table.selected}, row_version FROM {table.name} WHERE {_this(table, parameters)}"
+    found = await session.fetch(sql, parameters.values)
+    return table.stored(found[0], now) if found else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +44,15 @@ class Mark(NamedTuple):
     values: tuple[str | int | None, ...]
 
 
-async def page(session: Session, table: Table, tenant: int, part: Part) -> tuple[list[Row], list[Mark]]:
+async def page(session: Session, table: Table, tenant: int, part: Part, now: int = 0) -> tuple[list[Row], list[Mark]]:
     """The wanted rows, and where each stands."""
-    parameters = Parameters(tenant)
+    if table.silence is not None and part.order and not part.skip:
+        first = part.order[0].by
+        if isinstance(first, Field) and first.declared.name == table.silence.property and first.enum is not None:
+            return await _value_by_value(session, table, tenant, part, now)
+    parameters = Parameters(tenant, table=table, now=now)
     marks = "".join(f", {value(each.by, parameters)}" for each in part.order)
-    sql = f"SELECT {table.selected}{marks} FROM {table.name} WHERE tenant = ?1"
+    sql = f"SELECT {table.selected}{marks} FROM {table.name} WHERE {_there(table, parameters)}"
     if part.where is not None:
         sql += f" AND {condition(part.where, parameters)}"
     if part.after is not None:
@@ -54,16 +60,45 @@ async def page(session: Session, table: Table, tenant: int, part: Part) -> tuple
     sql += f" ORDER BY {order(part.order, table.key, parameters)} LIMIT {parameters.add(part.limit)}"
     if part.skip:
         sql += f" OFFSET {parameters.add(part.skip)}"
-    width, key_at = len(table.type.properties), table.key_at
+    width, key_at = table.width, table.key_at
     fetched = await session.fetch(sql, parameters.values)
-    rows = [table.row(each[:width]) for each in fetched]
+    rows = [table.row(each[:width], now) for each in fetched]
     return rows, [Mark(each[key_at], each[width:]) for each in fetched]
 
 
-async def count(session: Session, table: Table, tenant: int, where: Bound | None = None) -> int:
+async def _value_by_value(
+    session: Session, table: Table, tenant: int, part: Part, now: int
+) -> tuple[list[Row], list[Mark]]:
+    """A page in the order of what the clock changes: one value's rows after the other's, each found by index."""
+    first, *rest = part.order
+    enum = first.by.enum
+    values = sorted(enum.by_value if enum else (), reverse=first.descending)
+    after = part.after
+    if after is not None:
+        values = values[values.index(int(str(after.values[0]))) :]
+    # The key breaks ties in the direction of the last sort key, which is this one where it is the only one.
+    order = tuple(rest) or (Order(Field(table.type.key), first.descending),)
+    rows: list[Row] = []
+    marks: list[Mark] = []
+    for shown in values:
+        goes_on = None
+        if after is not None and shown == after.values[0]:
+            goes_on = Mark(after.key, after.values[1:] if rest else (after.key,))
+        shows = Operation("eq", Sort.BOOLEAN, (first.by, Constant(Sort.ENUM, shown, enum)))
+        where = shows if part.where is None else Operation("and", Sort.BOOLEAN, (shows, part.where))
+        within = Part(part.limit - len(rows), where, order, after=goes_on)
+        found, places = await page(session, table, tenant, within, now)
+        rows += found
+        marks += [Mark(each.key, (shown, *(each.values if rest else ()))) for each in places]
+        if len(rows) == part.limit:
+            break
+    return rows, marks
+
+
+async def count(session: Session, table: Table, tenant: int, where: Bound | None = None, now: int = 0) -> int:
     """How many rows the tenant has for which `where` holds."""
-    parameters = Parameters(tenant)
-    sql = f"SELECT count(*) FROM {table.name} WHERE tenant = ?1"
+    parameters = Parameters(tenant, table=table, now=now)
+    sql = f"SELECT count(*) FROM {table.name} WHERE {_there(table, parameters)}"
     if where is not None:
         sql += f" AND {condition(where, parameters)}"
     ((number,),) = await session.fetch(sql, parameters.values)
@@ -81,21 +116,60 @@ async def insert(
     return table.stored(inserted[0]) if inserted else None
 
 
-async def update(session: Session, table: Table, tenant: int, key: str, values: Mapping[str, Value]) -> Stored | None:
+async def update(
+    session: Session, table: Table, tenant: int, key: str, values: Mapping[str, Value], now: int = 0
+) -> Stored | None:
     """Change the named properties, and give the whole row as it is then; None when there is no such row."""
-    parameters: list[object] = [tenant, key]
-    for each in table.type.properties:
-        if each.name in values:
-            parameters.extend(stored(each, values[each.name]))
-    sql = _update_sql(table, tuple(each.name for each in table.type.properties if each.name in values))
-    updated = await session.fetch(sql, parameters)
-    return table.stored(updated[0]) if updated else None
+    parameters = Parameters(tenant, key, table=table, now=now)
+    there = _this(table, parameters)
+    changed = tuple(each for each in table.type.properties if each.name in values)
+    names = [column.name for each in changed for column in columns(each)]
+    held = [cell for each in changed for cell in stored(each, values[each.name])]
+    assignments = "".join(f"{name} = {parameters.add(cell)}, " for name, cell in zip(names, held, strict=True))
+    if table.silence is not None and table.silence.property in values:
+        assignments += table.resets
+    sql = (
+        f"UPDATE {table.name} SET {assignments}row_version = row_version + 1 WHERE {there} "
+        f"RETURNING {table.selected}, row_version"
+    )
+    updated = await session.fetch(sql, parameters.values)
+    return table.stored(updated[0], now) if updated else None
 
 
-async def delete(session: Session, table: Table, tenant: int, key: str) -> bool:
+async def delete(session: Session, table: Table, tenant: int, key: str, now: int = 0) -> bool:
     """Delete a row; False when there was none."""
-    sql = f"DELETE FROM {table.name} WHERE tenant = ?1 AND {table.key} = ?2 RETURNING 1"
-    return bool(await session.fetch(sql, (tenant, key)))
+    parameters = Parameters(tenant, key, table=table, now=now)
+    sql = f"DELETE FROM {table.name} WHERE {_this(table, parameters)} RETURNING 1"
+    return bool(await session.fetch(sql, parameters.values))
+
+
+async def drop_removed(
+    session: Session, table: Table, tenant: int, now: int, most: int, key: str | None = None
+) -> list[Stored]:
+    """Drop at most `most` rows that the clock removed, the longest silent first, or that one; give what is dropped."""
+    if table.silence is None:
+        return []
+    parameters = Parameters(tenant, table=table, now=now)
+    removed = table.silence.removed(now, parameters.add)
+    one = f" AND {table.key} = {parameters.add(key)}" if key is not None else ""
+    sql = (
+        f"DELETE FROM {table.name} WHERE tenant = ?1 AND {table.key} IN (SELECT {table.key} FROM {table.name} WHERE "
+        f"tenant = ?1 AND {removed}{one} ORDER BY {table.silence.column} LIMIT {parameters.add(most)}) "
+        f"RETURNING {table.selected}, row_version"
+    )
+    return [table.stored(each, now) for each in await session.fetch(sql, parameters.values)]
+
+
+def _there(table: Table, parameters: Parameters) -> str:
+    """The condition of a tenant's rows, the first parameter being the tenant."""
+    if table.silence is None:
+        return "tenant = ?1"
+    return f"tenant = ?1 AND {table.silence.there(parameters.now, parameters.add)}"
+
+
+def _this(table: Table, parameters: Parameters) -> str:
+    """The condition of the row with a key, the second parameter being the key."""
+    return f"{_there(table, parameters)} AND {table.key} = ?2"
 
 
 async def drop_before(session: Session, table: Table, tenant: int, key: str, most: int) -> None:
@@ -114,15 +188,4 @@ def _insert_sql(table: Table) -> str:
     return (
         f"INSERT INTO {table.name} (tenant, row_version, {', '.join(names)}) VALUES ({places}) "
         f"ON CONFLICT DO NOTHING RETURNING {table.selected}, row_version"
-    )
-
-
-@lru_cache(maxsize=256)
-def _update_sql(table: Table, changed: tuple[str, ...]) -> str:
-    names = [column.name for each in table.type.properties if each.name in changed for column in columns(each)]
-    assignments = [f"{name} = ?{number}" for number, name in enumerate(names, start=3)]
-    assignments.append("row_version = row_version + 1")
-    return (
-        f"UPDATE {table.name} SET {', '.join(assignments)} WHERE tenant = ?1 AND {table.key} = ?2 "
-        f"RETURNING {table.selected}, row_version"
     )

@@ -46,6 +46,7 @@ TENANTS: Final = Table(
     Column("licence", Text, nullable=False),
     Column("licence_ends", _TYPES["ticks"]),
     Column("created", Text, nullable=False),
+    Column("least_connector_version", Text),
     # A number is never given again: a request under way may still hold that of a tenant just removed.
     sqlite_autoincrement=True,
     sqlite_strict=True,
@@ -144,6 +145,25 @@ REPEATED_REQUESTS: Final = Table(
 )
 
 
+# Keys by which connectors prove themselves. They go with their connector.
+CONNECTOR_KEYS: Final = Table(
+    "connector_keys",
+    METADATA,
+    Column("tenant", Integer, primary_key=True),
+    Column("connector", Text, primary_key=True),
+    Column("thumbprint", Text, primary_key=True),
+    Column("public_key", LargeBinary, nullable=False),
+    Column("confirmed", Integer, nullable=False),
+    Column("expires", _TYPES["ticks"], nullable=False),
+    Column("created", Text, nullable=False),
+    ForeignKeyConstraint(
+        ["tenant", "connector"], ["domain_join_connectors.tenant", "domain_join_connectors.id"], ondelete="CASCADE"
+    ),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+
 def _declare(table: columns.Table) -> None:
     key = table.type.key.name
     Table(
@@ -155,6 +175,20 @@ def _declare(table: columns.Table) -> None:
             for each, column in table.columns
         ),
         Column("row_version", _TYPES["ticks"], nullable=False, server_default="1"),
+        *(
+            Column(
+                each.name,
+                _TYPES[each.kind],
+                nullable=each.default is None,
+                server_default=None if each.default is None else str(each.default),
+            )
+            for each in table.own
+        ),
+        *(
+            [Index(f"{table.name}_by_{table.silence.column}", "tenant", table.silence.column, table.key)]
+            if table.silence
+            else []
+        ),
         *(_index(table, each) for each in table.type.properties if each.name != key and not table.type.append_only),
         sqlite_strict=True,
         sqlite_with_rowid=False,

@@ -14,7 +14,7 @@ CREATE TABLE tenants (
 	id TEXT NOT NULL, 
 	name TEXT NOT NULL, 
 	licence TEXT NOT NULL, 
-	created TEXT NOT NULL, licence_ends INTEGER, 
+	created TEXT NOT NULL, licence_ends INTEGER, least_connector_version TEXT, 
 	UNIQUE (id), 
 	UNIQUE (name)
 )
@@ -29,7 +29,7 @@ CREATE TABLE domain_join_connectors (
 	state INTEGER NOT NULL, 
 	version TEXT NOT NULL, 
 	version_folded TEXT NOT NULL, 
-	row_version INTEGER DEFAULT '1' NOT NULL, 
+	row_version INTEGER DEFAULT '1' NOT NULL, silent_since INTEGER DEFAULT '4611686018427387904' NOT NULL, instance TEXT, sequence INTEGER DEFAULT '0' NOT NULL, doubled INTEGER DEFAULT '0' NOT NULL, report TEXT, domain TEXT, enrolled TEXT, 
 	PRIMARY KEY (tenant, id), 
 	FOREIGN KEY(tenant) REFERENCES tenants (number) ON DELETE CASCADE
 )
@@ -142,3 +142,24 @@ CREATE TABLE audit_events (
 )
  WITHOUT ROWID,
  STRICT;
+CREATE INDEX domain_join_connectors_by_silent_since ON domain_join_connectors (tenant, silent_since, id);
+CREATE TABLE connector_keys (
+	tenant INTEGER NOT NULL, 
+	connector TEXT NOT NULL, 
+	thumbprint TEXT NOT NULL, 
+	public_key BLOB NOT NULL, 
+	confirmed INTEGER NOT NULL, 
+	expires INTEGER NOT NULL, 
+	created TEXT NOT NULL, 
+	PRIMARY KEY (tenant, connector, thumbprint), 
+	FOREIGN KEY(tenant, connector) REFERENCES domain_join_connectors (tenant, id) ON DELETE CASCADE
+)
+ WITHOUT ROWID,
+ STRICT;
+ANALYZE;
+INSERT INTO sqlite_stat1 VALUES ('domain_join_connectors', 'domain_join_connectors', '100000 50000 1');
+INSERT INTO sqlite_stat1 VALUES ('domain_join_connectors', 'domain_join_connectors_by_display_name', '100000 50000 2 1');
+INSERT INTO sqlite_stat1 VALUES ('domain_join_connectors', 'domain_join_connectors_by_last_connection_date_time', '100000 50000 2 1');
+INSERT INTO sqlite_stat1 VALUES ('domain_join_connectors', 'domain_join_connectors_by_silent_since', '100000 50000 2 1');
+INSERT INTO sqlite_stat1 VALUES ('domain_join_connectors', 'domain_join_connectors_by_state', '100000 50000 20000 1');
+INSERT INTO sqlite_stat1 VALUES ('domain_join_connectors', 'domain_join_connectors_by_version', '100000 50000 1000 1');

@@ -6,11 +6,32 @@ from typing import Final
 
 from adjoin import model
 from adjoin.odata.edm import EntityType
-from adjoin.store.columns import Table, snake
+from adjoin.store import silence
+from adjoin.store.columns import Own, Table, snake
 
 _COLLECTIONS: Final = tuple(each for root in model.BETA.singletons for each in root.type.navigations)
 
-ENTITY_TABLES: Final = tuple(Table(snake(each.name), each.target) for each in _COLLECTIONS)
+CONNECTORS: Final = Table(
+    "domain_join_connectors",
+    model.CONNECTOR,
+    silence.CONNECTORS,
+    (
+        Own("silent_since", "ticks", silence.NEVER, reset=True),
+        Own("instance", "text"),
+        Own("sequence", "ticks", 0),
+        Own("doubled", "integer", 0, reset=True),
+        Own("report", "text", reset=True),
+        Own("domain", "text"),
+        Own("enrolled", "text"),
+    ),
+)
+"""Connectors: beside what is shown of them, what their check-ins leave (`connectors.py`)."""
+
+_RULES: Final = {CONNECTORS.type.qualified: CONNECTORS}
+
+ENTITY_TABLES: Final = tuple(
+    _RULES.get(each.target.qualified) or Table(snake(each.name), each.target) for each in _COLLECTIONS
+)
 
 _BY_TYPE: Final = {each.type.qualified: each for each in ENTITY_TABLES}
 

@@ -13,7 +13,7 @@ from typing import Final
 from adjoin.odata.bound import Bound, Constant, Field, Operation, Order, Sort
 from adjoin.odata.errors import NotServed
 from adjoin.odata.values import Instant
-from adjoin.store.columns import snake, sort_column
+from adjoin.store.columns import Table, snake, sort_column
 
 _SYMBOLS: Final = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 # White space as Unicode has it: SQL's own trim knows the blank alone (4.01 part 2, 5.1.1.7.5).
@@ -29,10 +29,16 @@ _LAST_CHARACTER: Final = "\U0010ffff"
 
 
 class Parameters:
-    """The parameters of one statement, in the order of their numbers."""
+    """The parameters of one statement, in the order of their numbers.
 
-    def __init__(self, *values: object) -> None:
+    `table` and `now` (ticks) are given where the clock changes what the table's rows show.
+    """
+
+    def __init__(self, *values: object, table: Table | None = None, now: int = 0) -> None:
         self.values: list[object] = list(values)
+        self.table = table
+        self.silence = table.silence if table is not None else None
+        self.now = now
         self._depth = 0
 
     def add(self, value: object) -> str:
@@ -54,6 +60,8 @@ class Parameters:
 def condition(bound: Bound, parameters: Parameters) -> str:
     """A condition for WHERE; where the expression is false or null, it is not true."""
     if isinstance(bound, Operation):
+        if (wanted := by_clock(bound, parameters)) is not None:
+            return wanted
         write = _joined if bound.name in ("and", "or") else _PLAIN.get(bound.name)
         if write is not None:
             return parameters.nested(bound.name, lambda: write(bound, parameters))
@@ -67,6 +75,8 @@ def _joined(bound: Operation, parameters: Parameters) -> str:
 def value(bound: Bound, parameters: Parameters) -> str:
     """The expression's value, null included, as SQL."""
     if isinstance(bound, Field):
+        if (silence := parameters.silence) is not None and silence.property == bound.declared.name:
+            return f"({silence.shown(parameters.now, parameters.add)})"
         return sort_column(bound.declared)
     if isinstance(bound, Constant):
         return _constant(bound, parameters)
@@ -81,6 +91,35 @@ def _constant(bound: Constant, parameters: Parameters) -> str:
     if isinstance(bound.value, Instant):
         return parameters.add(bound.value.ticks)
     return parameters.add(bound.value)
+
+
+# --- what the clock changes
+
+
+def by_clock(bound: Operation, parameters: Parameters) -> str | None:
+    """A comparison of what the clock changes with values of its own, as conditions that indexes serve; else None."""
+    if bound.name not in ("eq", "ne", "in") or (silence := parameters.silence) is None:
+        return None
+    field, *rest = bound.operands
+    if isinstance(field, Constant):
+        (field,), rest = rest, [field]
+    if not isinstance(field, Field) or field.declared.name != silence.property or field.enum is None:
+        return None
+    if not all(isinstance(each, Constant) and isinstance(each.value, int) for each in rest):
+        return None
+    named = {each.value for each in rest if isinstance(each, Constant)}
+    every = field.enum.by_value
+    wanted = [each for each in every if (each in named) != (bound.name == "ne")]
+    if not wanted:
+        return "FALSE"
+    return silence.shows(wanted, parameters.now, parameters.add, lambda each: _among(parameters, each))
+
+
+def _among(parameters: Parameters, conditions: Sequence[str]) -> str:
+    if (table := parameters.table) is None:
+        raise LookupError("there is no table")
+    selects = (f"SELECT {table.key} FROM {table.name} WHERE tenant = ?1 AND {each}" for each in conditions)
+    return f"{table.key} IN ({' UNION ALL '.join(selects)})"
 
 
 # --- comparison

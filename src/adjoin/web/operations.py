@@ -120,7 +120,8 @@ async def list_entities(call: Call) -> Response:
     size = min(preferred.max_page_size or entities.PAGE_SIZE, entities.PAGE_SIZE)
     scope = _scope(call, call.place, asked)
     continuation = paging.read(asked.token, call.installation.paging_key, scope) if asked.token else None
-    page = await entities.page(call.database, call.tenant, call.resource.type, Wanted(asked, size, continuation))
+    wanted = Wanted(asked, size, continuation)
+    page = await entities.page(call.database, call.tenant, call.resource.type, wanted, call.world.now())
     url = f"{call.request.origin}{call.request.path}"
     link = _next_link(call, page, url, call.request.query, scope)
     exact = headers.counts_as_text(call.header("accept"), asked.format)
@@ -147,14 +148,14 @@ def _next_link(call: Call, page: Page, url: str, raw_query: str, scope: str) -> 
 async def count_entities(call: Call) -> Response:
     asked = call.query()
     _check_text(call, "A count")
-    number = await entities.count(call.database, call.tenant, call.resource.type, asked.where)
+    number = await entities.count(call.database, call.tenant, call.resource.type, call.world.now(), asked.where)
     return Response(200, str(number).encode(), _TEXT)
 
 
 async def get_entity(call: Call) -> Response:
     asked = call.query()
     detail = call.detail(asked.format)
-    found = await entities.get(call.database, call.tenant, call.resource.type, call.key)
+    found = await entities.get(call.database, call.tenant, call.resource.type, call.key, call.world.now())
     tag = headers.entity_tag(found.version)
     if call.conditions().unchanged(tag):
         return Response(304, headers=[("etag", tag)])
@@ -184,7 +185,7 @@ async def _expanded(call: Call, expansion: Expansion) -> writer.Expanded:
     place = Place(
         call.root, replace(call.resource, trail=(*call.resource.trail, name), navigation=expansion.navigation)
     )
-    page = await entities.page(call.database, call.tenant, expansion.navigation.target, Wanted(asked))
+    page = await entities.page(call.database, call.tenant, expansion.navigation.target, Wanted(asked), call.world.now())
     url = f"{call.root}/{'/'.join(place.resource.trail)}"
     link = _next_link(call, page, url, expansion.options, _scope(call, place, asked))
     return writer.Expanded(place, name, page.rows, asked.select, page.count, link)
@@ -213,7 +214,8 @@ async def _value(call: Call) -> object:
     at = call.resource.type.properties.index(call.declared)
     if call.resource.navigation is None:
         return _singleton(call)[at]
-    return (await entities.get(call.database, call.tenant, call.resource.type, call.key)).row[at]
+    found = await entities.get(call.database, call.tenant, call.resource.type, call.key, call.world.now())
+    return found.row[at]
 
 
 def _check_text(call: Call, what: str) -> None:
