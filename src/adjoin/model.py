@@ -319,8 +319,10 @@ BETA: Final = _version(
     _device_management(CONNECTORS, AUDIT_EVENTS),
     CONNECTOR,
     AUDIT_EVENT,
+    SUBSCRIPTION,
     enums=(CONNECTOR_STATE,),
     complexes=(AUDIT_ACTOR, AUDIT_PROPERTY, AUDIT_RESOURCE),
+    entity_sets=(SUBSCRIPTIONS,),
     functions=(DELTA,),
 )
 V1: Final = _version(_device_management())

@@ -326,7 +326,9 @@ _PARAMETERS: Final[Json] = {
     "count": _in_query("$count", "Include the number of items.", {"type": "boolean"}),
     "filter": _in_query("$filter", "Filter items by an expression.", _WORDS | {"format": "odata-filter"}),
     "search": _in_query("$search", "Search items by phrases.", _WORDS | {"format": "odata-search"}),
-    "deltatoken": _in_query("$deltatoken", "Since when, from a link; or latest.", _WORDS | {"format": "odata-skiptoken"}),
+    "deltatoken": _in_query(
+        "$deltatoken", "Since when, from a link; or latest.", _WORDS | {"format": "odata-skiptoken"}
+    ),
     "skiptoken": _in_query("$skiptoken", "Where a list goes on, from a link.", _WORDS | {"format": "odata-skiptoken"}),
     "ConsistencyLevel": _in_header("ConsistencyLevel", "Taken as clients send it; changes nothing, such as eventual."),
     "client-request-id": _in_header("client-request-id", "A GUID of the caller's; it comes back."),

@@ -71,8 +71,9 @@ _EXPANDED: Final = frozenset(
 class Query:
     """What a URL asks of a resource.
 
-    `where` joins `$filter` and `$search`; `select` holds declared names in declared order, none for all; `token` is the
-    $skiptoken as it came, `delta_token` the $deltatoken; `fingerprint` tells queries apart whose pages must not be mixed.
+    `where` joins `$filter` and `$search`; `select` holds declared names in declared order, none for all; `token` and
+    `delta_token` are $skiptoken and $deltatoken as they came; `fingerprint` tells queries apart whose pages must not be
+    mixed.
     """
 
     where: Bound | None = None

@@ -14,7 +14,8 @@ from adjoin import model
 from adjoin.identity.caller import Caller, Kind
 from adjoin.odata.edm import EntityType
 from adjoin.odata.values import BadValue, Instant, parse_guid, time_ordered_guid
-from adjoin.store import rows
+from adjoin.store import changes, rows
+from adjoin.store.changes import Kind as ChangeKind
 from adjoin.store.columns import Row, Value
 from adjoin.store.database import Session
 from adjoin.store.tables import table_of
@@ -24,6 +25,12 @@ FAILURE: Final = "Failure"
 _TABLE: Final = table_of(model.AUDIT_EVENT)
 _COMPONENT: Final = "Domain Join Connectors"
 _SIGN_IN: Final = "Sign-in"
+_TRACKED: Final = frozenset(each.binding.qualified for each in model.BETA.functions)
+_KINDS: Final[Mapping[str, ChangeKind]] = {
+    "Create": ChangeKind.CREATED,
+    "Patch": ChangeKind.UPDATED,
+    "Delete": ChangeKind.DELETED,
+}
 _DAY_MS: Final = 86_400_000
 # How many events are dropped with one that is added, so that no change waits for a large clean-up.
 _DROPPED_AT_ONCE: Final = 100
@@ -57,7 +64,10 @@ class Recorder:
     async def change(
         self, session: Session, tenant: int, entity: EntityType, operation: str, before: Row | None, after: Row | None
     ) -> None:
-        """Record a change: Create, Patch or Delete, with the row before and after as far as there is one."""
+        """Record a change: Create, Patch or Delete, with the row before and after as far as there is one.
+
+        What functions of the model tell of goes into the log of changes, too.
+        """
         name = entity.name[:1].upper() + entity.name[1:]
         key = entity.properties.index(entity.key)
         shown = after or before or ()
@@ -68,6 +78,8 @@ class Recorder:
             "resourceId": _text(shown[key]) if shown else None,
         }
         await self._add(session, tenant, f"{operation} {name}", operation, SUCCESS, _COMPONENT, [resource])
+        if entity.qualified in _TRACKED and shown:
+            await changes.append(session, tenant, str(shown[key]), _KINDS[operation], Instant.from_unix(self.now).ticks)
 
     async def refused_sign_in(self, session: Session, tenant: int, why: str) -> None:
         """Record a sign-in that was refused; `why` is Entra's words, which hold no secret."""

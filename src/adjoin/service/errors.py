@@ -67,3 +67,10 @@ class Taken(ServiceRefusal):
 
     def __init__(self, key: str) -> None:
         super().__init__(f"An entity with the id '{key}' already exists")
+
+
+class Stale(ServiceRefusal):
+    """A link to changes that are no longer kept. The way out is to begin again (graph-contract 3.11)."""
+
+    def __init__(self) -> None:
+        super().__init__("The sync state is not found: it is too old. Begin again with a delta query without a token.")

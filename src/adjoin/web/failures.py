@@ -75,6 +75,7 @@ TABLE: Final[Mapping[type[Refusal], Row]] = {
     service.Throttled: Row(429, "TooManyRequests"),
     service.NotFound: Row(404, "ResourceNotFound", nested=True),
     service.RepeatRejected: Row(412, "ConditionNotMet", nested=True),
+    service.Stale: Row(410, "SyncStateNotFound"),
     service.Taken: Row(409, "Conflict", nested=True),
     store.Unavailable: _UNAVAILABLE,
     store.Overloaded: _UNAVAILABLE,
@@ -114,6 +115,9 @@ def answer(refusal: Refusal, request: Request, now: float) -> Response:
         response.headers.append(("allow", ", ".join(refusal.allowed)))
     if isinstance(refusal, service.RepeatRejected):
         response.headers.append(("repeatability-result", "rejected"))
+    if isinstance(refusal, service.Stale):
+        # Where a client begins again, as Graph says it (graph-contract 3.11).
+        response.headers.append(("location", f"{request.origin}{request.path}"))
     wait = refusal.retry_after if isinstance(refusal, service.Throttled) else row.retry_after
     if wait is not None:
         response.headers.append(("retry-after", str(wait)))

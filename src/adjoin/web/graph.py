@@ -23,7 +23,7 @@ from adjoin.service.installation import Installation
 from adjoin.service.throttle import Throttle
 from adjoin.service.world import World
 from adjoin.store.database import Database
-from adjoin.web import failures, operations
+from adjoin.web import delta, failures, operations
 from adjoin.web.batch import Batch
 from adjoin.web.errors import MethodNotAllowed, NoRoute
 from adjoin.web.exchange import Request, Response
@@ -130,6 +130,7 @@ _OPERATIONS: Final[Mapping[tuple[Kind, str], _Operation]] = {
     (Kind.COLLECTION, "GET"): operations.list_entities,
     (Kind.COLLECTION, "POST"): operations.create_entity,
     (Kind.COUNT, "GET"): operations.count_entities,
+    (Kind.FUNCTION, "GET"): delta.list_changes,
     (Kind.ENTITY, "GET"): operations.get_entity,
     (Kind.ENTITY, "PATCH"): operations.change_entity,
     (Kind.ENTITY, "DELETE"): operations.remove_entity,

@@ -1,0 +1,112 @@
+"""The log of what happened to a tenant's connectors: one row a change, numbered in the order in which it is committed.
+
+What the clock alone does is not in it until somebody has to be told; it is found by the index on silence instead. Times
+are ticks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import Final, NamedTuple
+
+from adjoin.odata.values import TICKS_PER_SECOND
+from adjoin.store.columns import Table
+from adjoin.store.database import Session
+
+KEPT: Final = 8 * 86_400 * TICKS_PER_SECOND
+"""How long a change stays in the log: links are good for seven days (graph-contract 3.11), and a day is to spare."""
+
+# How often old changes are dropped, and how many at once: more than come meanwhile, so that the log shrinks.
+_EVERY: Final = 64
+_DROPPED_AT_ONCE: Final = 256
+
+
+class Kind(IntEnum):
+    """What happened."""
+
+    CREATED = 1
+    UPDATED = 2
+    DELETED = 3
+
+
+class Change(NamedTuple):
+    """A change of the entity with this key."""
+
+    sequence: int
+    entity: str
+    kind: Kind
+
+
+class Counter(NamedTuple):
+    """The number of the last change, and of the last one that is no longer kept."""
+
+    last: int
+    dropped: int
+
+
+class Silent(NamedTuple):
+    """Since when an entity has been silent, and its key; in this order, telling where a list of them goes on."""
+
+    since: int
+    key: str
+
+
+async def append(session: Session, tenant: int, entity: str, kind: Kind, ticks: int) -> int:
+    """Add a change, and give its number.
+
+    The counter's row is held to the end of the transaction: so numbers grow in the order of commits, and who has seen
+    one has seen all before it.
+    """
+    sql = (
+        "INSERT INTO change_counters (tenant, last) VALUES (?1, 1) "
+        "ON CONFLICT (tenant) DO UPDATE SET last = change_counters.last + 1 RETURNING last"
+    )
+    ((sequence,),) = await session.fetch(sql, (tenant,))
+    sql = "INSERT INTO changes (tenant, sequence, entity, kind, ticks) VALUES (?1, ?2, ?3, ?4, ?5)"
+    await session.fetch(sql, (tenant, sequence, entity, int(kind), ticks))
+    if sequence % _EVERY == 0:
+        await _drop_old(session, tenant, ticks - KEPT)
+    return int(sequence)
+
+
+async def _drop_old(session: Session, tenant: int, before: int) -> None:
+    sql = (
+        "DELETE FROM changes WHERE tenant = ?1 AND ticks < ?2 AND sequence IN "
+        "(SELECT sequence FROM changes WHERE tenant = ?1 ORDER BY sequence LIMIT ?3) RETURNING sequence"
+    )
+    gone = await session.fetch(sql, (tenant, before, _DROPPED_AT_ONCE))
+    if gone:
+        sql = "UPDATE change_counters SET dropped = ?2 WHERE tenant = ?1"
+        await session.fetch(sql, (tenant, max(sequence for (sequence,) in gone)))
+
+
+async def counter(session: Session, tenant: int) -> Counter:
+    """How far the log has come."""
+    found = await session.fetch("SELECT last, dropped FROM change_counters WHERE tenant = ?1", (tenant,))
+    return Counter(*found[0]) if found else Counter(0, 0)
+
+
+async def after(session: Session, tenant: int, sequence: int, until: int, limit: int) -> list[Change]:
+    """The first changes behind one, up to and with another."""
+    sql = (
+        "SELECT sequence, entity, kind FROM changes WHERE tenant = ?1 AND sequence > ?2 AND sequence <= ?3 "
+        "ORDER BY sequence LIMIT ?4"
+    )
+    found = await session.fetch(sql, (tenant, sequence, until, limit))
+    return [Change(number, entity, Kind(kind)) for number, entity, kind in found]
+
+
+async def silent(
+    session: Session, table: Table, tenant: int, behind: Silent, until: int, limit: int
+) -> Sequence[Silent]:
+    """The first entities whose silence began behind this place, until that time, in the order of their silence."""
+    if table.silence is None:
+        return ()
+    column = table.silence.column
+    sql = (
+        f"SELECT {column}, {table.key} FROM {table.name} WHERE tenant = ?1 AND {column} <= ?2 "
+        f"AND {column} >= ?3 AND ({column} > ?3 OR {table.key} > ?4) ORDER BY {column}, {table.key} LIMIT ?5"
+    )
+    found = await session.fetch(sql, (tenant, until, behind.since, behind.key, limit))
+    return [Silent(*each) for each in found]
