@@ -61,6 +61,17 @@ Audience = Annotated[
 Throttle = Annotated[
     str | None, typer.Option("--throttle", metavar="LIMITS", help="off, graph, or own figures. [default: off]")
 ]
+WebhookAllow = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--webhook-allow",
+        metavar="HOST[:PORT]",
+        help="A receiver that may be sent notifications; * is any public one. May be repeated. [default: none]",
+    ),
+]
+WebhookCa = Annotated[
+    Path | None, typer.Option("--webhook-ca", metavar="PEM", help="Further authorities to trust receivers by.")
+]
 LogLevel = Annotated[
     Literal["debug", "info", "warning", "error"] | None, typer.Option("--log-level", help="[default: info]")
 ]
@@ -89,6 +100,8 @@ def serve(
     cloud: Cloud = None,
     audience: Audience = None,
     throttle: Throttle = None,
+    webhook_allow: WebhookAllow = None,
+    webhook_ca: WebhookCa = None,
     log_level: LogLevel = None,
     log_format: LogFormat = None,
     log_requests: LogRequests = None,
@@ -112,6 +125,8 @@ def serve(
         cloud=cloud,
         audiences=tuple(audience) if audience else None,
         throttle=throttle,
+        webhook_allow=tuple(webhook_allow) if webhook_allow else None,
+        webhook_ca=webhook_ca,
         log_level=log_level,
         log_format=log_format,
         log_requests=log_requests,

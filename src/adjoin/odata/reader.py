@@ -61,12 +61,17 @@ def read_etag(body: bytes) -> str | None:
 
 def read_single(declared: Property, body: bytes) -> Value:
     """The new value of one property, from its wrapped form `{"value": …}` (OData JSON 4.01 section 11)."""
-    if not declared.changeable:
-        raise InvalidValue(f"The property '{declared.name}' of an entity cannot be changed.")
+    check_changeable(declared)
     members = {name: value for name, value in read_object(body).items() if "@" not in name}
     if set(members) != {"value"}:
         raise MalformedBody(_UNREADABLE, 'The new value of a property is sent as {"value": …}.')
     return read_value(declared, members["value"])
+
+
+def check_changeable(declared: Property) -> None:
+    """Refuse to change what stays as it was created. Raises InvalidValue."""
+    if not declared.changeable:
+        raise InvalidValue(f"The property '{declared.name}' of an entity cannot be changed.")
 
 
 def _read(model: Model, entity: EntityType, body: bytes) -> dict[str, Value]:

@@ -74,3 +74,7 @@ class Stale(ServiceRefusal):
 
     def __init__(self) -> None:
         super().__init__("The sync state is not found: it is too old. Begin again with a delta query without a token.")
+
+
+class NotSubscribed(ServiceRefusal):
+    """A subscription that is not taken: for what it asks, or because its receiver did not consent."""

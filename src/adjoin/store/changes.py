@@ -31,11 +31,12 @@ class Kind(IntEnum):
 
 
 class Change(NamedTuple):
-    """A change of the entity with this key."""
+    """A change of the entity with this key, and when it came into the log."""
 
     sequence: int
     entity: str
     kind: Kind
+    ticks: int
 
 
 class Counter(NamedTuple):
@@ -90,11 +91,11 @@ async def counter(session: Session, tenant: int) -> Counter:
 async def after(session: Session, tenant: int, sequence: int, until: int, limit: int) -> list[Change]:
     """The first changes behind one, up to and with another."""
     sql = (
-        "SELECT sequence, entity, kind FROM changes WHERE tenant = ?1 AND sequence > ?2 AND sequence <= ?3 "
+        "SELECT sequence, entity, kind, ticks FROM changes WHERE tenant = ?1 AND sequence > ?2 AND sequence <= ?3 "
         "ORDER BY sequence LIMIT ?4"
     )
     found = await session.fetch(sql, (tenant, sequence, until, limit))
-    return [Change(number, entity, Kind(kind)) for number, entity, kind in found]
+    return [Change(number, entity, Kind(kind), ticks) for number, entity, kind, ticks in found]
 
 
 async def silent(
@@ -110,3 +111,58 @@ async def silent(
     )
     found = await session.fetch(sql, (tenant, until, behind.since, behind.key, limit))
     return [Silent(*each) for each in found]
+
+
+# --- what the clock does, for those who have to be told
+
+
+class Turn(NamedTuple):
+    """A moment at which the clock alone makes an entity another, the entity's key, and what happens to it."""
+
+    ticks: int
+    key: str
+    kind: Kind
+
+
+async def turns(
+    session: Session, table: Table, tenant: int, behind: tuple[int, str], until: int, limit: int
+) -> list[Turn]:
+    """The first turns behind a moment and key, until that time, in their order."""
+    found: list[Turn] = []
+    for end, kind in _ends(table):
+        place = Silent(behind[0] - end, behind[1])
+        silent_ones = await silent(session, table, tenant, place, until - end, limit)
+        found += [Turn(each.since + end, each.key, kind) for each in silent_ones]
+    return sorted(found)[:limit]
+
+
+async def next_turn(session: Session, table: Table, tenant: int, now: int) -> int:
+    """When the clock makes an entity another next: no later than what is heard from now on can be another."""
+    ends = _ends(table)
+    times = [now + ends[0][0]]
+    column = table.silence.column if table.silence else ""
+    for end, _ in ends:
+        sql = f"SELECT {column} FROM {table.name} WHERE tenant = ?1 AND {column} > ?2 ORDER BY {column} LIMIT 1"
+        times += [since + end for (since,) in await session.fetch(sql, (tenant, now - end))]
+    return min(times)
+
+
+def _ends(table: Table) -> list[tuple[int, Kind]]:
+    if table.silence is None:
+        raise LookupError(f"the clock changes no {table.name}")
+    return [*((after, Kind.UPDATED) for after, _ in table.silence.steps), (table.silence.removed_after, Kind.DELETED)]
+
+
+async def told_until(session: Session, tenant: int) -> tuple[int, str] | None:
+    """Up to which moment and key the log has what the clock did; None: nobody had to be told."""
+    found = await session.fetch("SELECT clock, clock_key FROM change_counters WHERE tenant = ?1", (tenant,))
+    return None if not found or found[0][0] is None else (int(found[0][0]), str(found[0][1]))
+
+
+async def tell_until(session: Session, tenant: int, ticks: int, key: str) -> None:
+    """Set that moment and key."""
+    sql = (
+        "INSERT INTO change_counters (tenant, clock, clock_key) VALUES (?1, ?2, ?3) "
+        "ON CONFLICT (tenant) DO UPDATE SET clock = excluded.clock, clock_key = excluded.clock_key"
+    )
+    await session.fetch(sql, (tenant, ticks, key))

@@ -199,7 +199,6 @@ DELIVERIES: Final = Table(
     Column("position", _TYPES["ticks"], nullable=False),
     Column("registered", Integer, nullable=False),
     Column("attempts", Integer, nullable=False, server_default="0"),
-    Column("failing_since", _TYPES["ticks"]),
     Column("due", _TYPES["ticks"], nullable=False, server_default="0"),
     Column("leased_by", Text),
     Column("leased_until", _TYPES["ticks"], nullable=False, server_default="0"),

@@ -226,7 +226,6 @@ CREATE TABLE deliveries (
 	position INTEGER NOT NULL, 
 	registered INTEGER NOT NULL, 
 	attempts INTEGER DEFAULT '0' NOT NULL, 
-	failing_since INTEGER, 
 	due INTEGER DEFAULT '0' NOT NULL, 
 	leased_by TEXT, 
 	leased_until INTEGER DEFAULT '0' NOT NULL, 

@@ -23,6 +23,7 @@ from adjoin.odata import errors as odata
 from adjoin.odata import writer
 from adjoin.odata.errors import Refusal
 from adjoin.service import errors as service
+from adjoin.service.receivers import BadReceiver
 from adjoin.service.throttle import BadLimits
 from adjoin.store import database as store
 from adjoin.web import errors as web
@@ -75,6 +76,7 @@ TABLE: Final[Mapping[type[Refusal], Row]] = {
     service.Throttled: Row(429, "TooManyRequests"),
     service.NotFound: Row(404, "ResourceNotFound", nested=True),
     service.RepeatRejected: Row(412, "ConditionNotMet", nested=True),
+    service.NotSubscribed: Row(400, "ValidationError"),
     service.Stale: Row(410, "SyncStateNotFound"),
     service.Taken: Row(409, "Conflict", nested=True),
     store.Unavailable: _UNAVAILABLE,
@@ -91,7 +93,7 @@ TABLE: Final[Mapping[type[Refusal], Row]] = {
 }
 
 # No request meets these: they keep the service from starting.
-AT_START: Final = (BadIssuer, KeyRefusal, FolderRefusal, BadLimits, store.Unusable)
+AT_START: Final = (BadIssuer, KeyRefusal, FolderRefusal, BadLimits, BadReceiver, store.Unusable)
 
 _LOG: Final = structlog.get_logger("adjoin.web")
 _FAULT: Final = Row(500, "InternalServerError")

@@ -81,7 +81,6 @@ def upgrade() -> None:
         sa.Column("position", _TICKS, nullable=False),
         sa.Column("registered", sa.Integer(), nullable=False),
         sa.Column("attempts", sa.Integer(), server_default="0", nullable=False),
-        sa.Column("failing_since", _TICKS, nullable=True),
         sa.Column("due", _TICKS, server_default="0", nullable=False),
         sa.Column("leased_by", sa.Text(), nullable=True),
         sa.Column("leased_until", _TICKS, server_default="0", nullable=False),
