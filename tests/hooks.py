@@ -53,9 +53,18 @@ class Hooks:
         return [(each["changeType"], each["resourceData"]["id"]) for _, each in self.take()]
 
 
+class Quiet(Server):
+    """A service that delivers when it is told to, and not by itself."""
+
+    def __enter__(self) -> Server:
+        super().__enter__()
+        self.run(self.application.deliveries.stop())
+        return self
+
+
 def opened(folder: Path, hooks: Hooks, **changes: Any) -> Server:
-    """A service that may notify these receivers."""
-    return Server(config_of(folder, webhook_allow=("hooks.example",), **changes), carry=hooks)
+    """A service that may notify these receivers, and does so when `deliver` says so."""
+    return Quiet(config_of(folder, **{"webhook_allow": ("hooks.example",), **changes}), carry=hooks)
 
 
 def asked(server: Server, minutes: float = 60, **changes: object) -> dict[str, object]:

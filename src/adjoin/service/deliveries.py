@@ -109,7 +109,8 @@ class Deliveries:
             except Exception as error:  # noqa: BLE001 - it must go on, whatever one round meets
                 self._log.error("fault", exc_info=error)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), _LOOK_AGAIN)
+                async with asyncio.timeout(_LOOK_AGAIN):
+                    await self._wake.wait()
 
     async def settled(self) -> None:
         """Deliver until nothing is due any more at the time that it is now."""
