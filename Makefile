@@ -48,13 +48,13 @@ format: $(VENV)/installed-tests ## mend what ruff can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/installed-tests ## measure against the bare server; prints the table of benchmarks/README.md
-	$(BIN)/python -m benchmarks
+bench: $(VENV)/installed-tests ## measure against peers (needs npm) and the bare server; BENCH=bare, scale or flames for other runs
+	$(BIN)/python -m benchmarks $(BENCH)
 
 lock: ## make requirements/*.txt anew from pyproject.toml
 	$(PYTHON) -m venv $(VENV)-lock && $(VENV)-lock/bin/pip --disable-pip-version-check --quiet install pip-tools
 	sh requirements/lock $(VENV)-lock/bin/pip-compile
 
 clean: ## remove .venv and caches; keeps ./var
-	rm -rf $(VENV) $(VENV)-lock $(CLIENTS) tests/clients/js/node_modules build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VENV)-lock $(CLIENTS) tests/clients/js/node_modules tests/clients/oidc/node_modules build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

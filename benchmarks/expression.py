@@ -51,7 +51,7 @@ def reference() -> Mapping[str, Callable[[], object]]:
 
 def sql_of(raw: str) -> int:
     """The length of the SQL that a list's query becomes, with what goes on behind a row. Raises a Refusal."""
-    asked = query.parse(raw, Kind.COLLECTION, BETA, CONNECTOR, NOW)
+    asked = query.parse(raw, Kind.COLLECTION, BETA, CONNECTOR, lambda: NOW)
     parameters = Parameters(1)
     text = order(asked.order, "id", parameters)
     if asked.where is not None:

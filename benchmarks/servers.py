@@ -7,18 +7,25 @@ import contextlib
 import http.client
 import json
 import os
+import random
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
+from urllib.parse import urlencode
 
+from cryptography.hazmat.primitives import serialization
+
+from adjoin.identity.keys import open_ring
 from adjoin.model import CONNECTOR
 from adjoin.odata.values import Instant, time_ordered_guid
-from adjoin.store import rows
+from adjoin.store import rows as store
 from adjoin.store.database import Session
 from adjoin.store.sqlite import SQLite
 from adjoin.store.tables import table_of
@@ -33,7 +40,11 @@ BODY: Final = {
 }
 _ADJOIN: Final = (sys.executable, "-m", "adjoin")
 _STEP: Final = 0.002
-_FILL_AT_ONCE: Final = 500
+_FILL_AT_ONCE: Final = 5_000
+WRITE: Final = "DeviceManagementConfiguration.ReadWrite.All"
+
+Row = tuple[str, str, str, str, str]
+"""id, displayName, lastConnectionDateTime, state, version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +55,18 @@ class Running:
     port: int
     started_in: float
 
-    def ask(self, method: str, path: str, token: str = "", body: object = None) -> tuple[int, bytes]:
+    def ask(
+        self,
+        method: str,
+        path: str,
+        token: str = "",
+        body: object = None,
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> tuple[int, bytes]:
         """One request on a connection of its own."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-        connection.request(method, path, None if body is None else json.dumps(body), headers)
+        sent = {"Authorization": f"Bearer {token}", "Content-Type": "application/json", **headers}
+        connection.request(method, path, None if body is None else json.dumps(body), sent)
         answer = connection.getresponse()
         with contextlib.closing(connection):
             return answer.status, answer.read()
@@ -66,28 +84,31 @@ class Running:
 
 @contextlib.contextmanager
 def bare() -> Iterator[Running]:
-    port = _free_port()
-    with _running([sys.executable, "-m", "benchmarks.bare", str(port)], port, "/") as server:
+    port = free_port()
+    with running([sys.executable, "-m", "benchmarks.bare", str(port)], port, "/") as server:
         yield server
 
 
 @contextlib.contextmanager
 def adjoin(data_dir: Path) -> Iterator[Running]:
-    port = _free_port()
+    port = free_port()
     command = [*_ADJOIN, "serve", "--data-dir", str(data_dir), "--port", str(port), "--no-log-requests", "--quiet"]
-    with _running(command, port, "/readyz") as server:
+    with running(command, port, "/readyz") as server:
         yield server
 
 
 @contextlib.contextmanager
-def _running(command: list[str], port: int, ready: str) -> Iterator[Running]:
+def running(
+    command: list[str], port: int, ready: str, folder: Path | None = None, environment: Mapping[str, str] | None = None
+) -> Iterator[Running]:
+    """A server of this command while it is used: it is there when it answers `ready`, and not with a fault."""
     started = time.perf_counter()
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    silent = subprocess.DEVNULL
+    with subprocess.Popen(command, stdout=silent, stderr=silent, cwd=folder, env=environment) as process:
         try:
             while True:
                 with contextlib.suppress(OSError):
-                    running = Running(process, port, time.perf_counter() - started)
-                    if running.ask("GET", ready)[0] == 200:
+                    if Running(process, port, 0).ask("GET", ready)[0] < 500:
                         break
                 if process.poll() is not None or time.perf_counter() - started > 30:
                     raise RuntimeError(f"{command} did not start")
@@ -98,39 +119,69 @@ def _running(command: list[str], port: int, ready: str) -> Iterator[Running]:
             process.wait()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def token(data_dir: Path) -> str:
-    """A token of the built-in issuer."""
-    command = [*_ADJOIN, "token", "--data-dir", str(data_dir), "--expires-in", "86400"]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+def token(data_dir: Path, server: Running) -> str:
+    """A token as a program gets it: of a registered application, by its secret."""
+    made = _said("app", "add", "bench", "-p", WRITE, "--json", "--data-dir", str(data_dir))
+    form = {
+        "grant_type": "client_credentials",
+        "client_id": made["client_id"],
+        "client_secret": made["client_secret"],
+        "scope": "https://graph.microsoft.com/.default",
+    }
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    with contextlib.closing(connection):
+        connection.request("POST", f"/{made['tenant_id']}/oauth2/v2.0/token", urlencode(form), headers)
+        return str(json.load(connection.getresponse())["access_token"])
 
 
-def fill(data_dir: Path, count: int) -> str:
-    """Put rows into the database while no server runs, and give the key of one in the middle."""
+def public_key(data_dir: Path) -> str:
+    """The key that the built-in issuer's tokens are verified by, as PEM."""
+    ring = open_ring(data_dir / "keys", time.time())
+    key = ring.verification[ring.signing.kid].key.public_key
+    form = serialization.PublicFormat.SubjectPublicKeyInfo
+    return key.public_bytes(serialization.Encoding.PEM, form).decode()
+
+
+def _said(*words: str) -> Any:
+    return json.loads(subprocess.run([*_ADJOIN, *words], check=True, capture_output=True, text=True).stdout)
+
+
+def made_up(count: int) -> Iterator[Row]:
+    """Rows as an installation may have them: of a hundred 90 are active and one is in error; of a thousand one has a
+    rare word in its name. Always the same ones.
+    """
+    source = random.Random(count)
+    for number in range(count):
+        key = time_ordered_guid(1_700_000_000_000 + number, source.randbytes(10))
+        share = number * 7 % 100
+        state = "error" if share == 0 else "inactive" if share < 10 else "active"
+        word = "zebra" if number % 1_000 == 500 else source.choice(("berlin", "oslo", "lima", "quito"))
+        seen = f"2026-{number % 12 + 1:02}-{number % 28 + 1:02}T{number % 24:02}:{number % 60:02}:07.1234567Z"
+        yield key, f"connector {word} {number:07}", seen, state, f"6.2504.{number % 100}"
+
+
+def fill(data_dir: Path, rows: Iterable[Row]) -> None:
+    """Put rows into the database of an installation, made where there is none, while no server runs."""
+    subprocess.run([*_ADJOIN, "token", "--data-dir", str(data_dir)], check=True, capture_output=True)
     table = table_of(CONNECTOR)
-    seen = Instant.parse(BODY["lastConnectionDateTime"])
-    keys = [time_ordered_guid(1_700_000_000_000 + number, os.urandom(10)) for number in range(count)]
 
-    async def act(session: Session, some: list[str]) -> None:
-        for key in some:
-            values: dict[str, Any] = {
-                "id": key,
-                "displayName": f"Connector {key[:8]}",
-                "state": "error",
-                "version": "1",
-            }
-            await rows.insert(session, table, 1, {**values, "lastConnectionDateTime": seen}, 1)
+    async def act(session: Session, some: list[Row]) -> None:
+        for key, name, seen, state, version in some:
+            values: dict[str, Any] = {"id": key, "displayName": name, "state": state, "version": version}
+            await store.insert(session, table, 1, {**values, "lastConnectionDateTime": Instant.parse(seen)}, 1)
 
     async def run() -> None:
         database = SQLite(data_dir / "adjoin.db")
-        for at in range(0, count, _FILL_AT_ONCE):
-            await database.write(lambda session, at=at: act(session, keys[at : at + _FILL_AT_ONCE]))  # type: ignore[misc]
+        waiting = iter(rows)
+        while some := list(islice(waiting, _FILL_AT_ONCE)):
+            await database.write(lambda session, some=some: act(session, some))  # type: ignore[misc]
         await database.close()
 
     asyncio.run(run())
-    return keys[count // 2]

@@ -14,7 +14,7 @@ from adjoin import __version__
 ROOT: Final = Path(__file__).parents[1]
 SOURCE: Final = ROOT / "src" / "adjoin"
 TESTS: Final = ROOT / "tests"
-LAYERS: Final = ("cli", "identity", "odata", "service", "store", "web")
+LAYERS: Final = ("cli", "connector", "identity", "odata", "service", "store", "web")
 
 MODULES: Final = sorted(
     path for path in SOURCE.rglob("*.py") if "migrations" not in path.parts and path.stat().st_size > 0
@@ -26,15 +26,18 @@ _BARE: Final = re.compile(r"utils?|helpers?|managers?|base|common|misc")
 # Tests that are named for a thing that several modules do together, and not for a module.
 BESIDE: Final = {
     "cli/test_commands.py": ["app.py", "check.py", "main.py", "tenant.py", "token.py", "version.py"],
+    "cli/test_connector.py": ["connector.py", "machine.py"],
     "cli/test_race.py": ["options.py"],
     "cli/test_serve_tls.py": ["listener.py", "serve.py"],
     "identity/test_logs.py": ["parties.py", "plain.py", "tokens.py"],
     "store/test_processes.py": ["sqlite.py"],
     "store/test_records.py": ["applications.py", "settings.py", "tenants.py"],
     "web/test_clouds.py": ["app.py", "login/discovery.py"],
+    "web/test_connector_histories.py": ["connector_api.py", "operations.py"],
     "web/test_external_issuers.py": ["app.py", "issuers.py"],
     "web/test_headers.py": ["app.py", "exchange.py"],
     "web/test_login.py": ["login/__init__.py"],
+    "web/test_bad_assertions.py": ["login/forms.py", "login/token.py"],
     "web/test_login_clients.py": ["login/discovery.py", "login/forms.py", "login/token.py"],
     "web/test_login_devices.py": ["login/device.py"],
     "web/test_login_pages.py": ["login/pages.py", "login/tickets.py"],

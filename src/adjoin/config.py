@@ -19,6 +19,7 @@ from adjoin.service.throttle import Limits
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
+Days = Annotated[int, msgspec.Meta(ge=1, le=36_500)]
 
 
 class BadConfig(Refusal):
@@ -45,6 +46,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
     throttle: str = "off"
     webhook_allow: tuple[str, ...] = ()
     webhook_ca: Path | None = None
+    audit_days: Days = 365
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "text", "json"] = "auto"
     log_requests: bool = True

@@ -166,7 +166,7 @@ def test_token_is_of_the_tenant_that_is_named(commands: Commands) -> None:
 
 def test_first_start_makes_one_licensed_tenant(commands: Commands) -> None:
     (first,) = commands.json("tenant", "list")
-    assert list(first) == ["tenant_id", "name", "licence", "licence_ends", "created"]
+    assert list(first) == ["tenant_id", "name", "licence", "licence_ends", "least_connector_version", "created"]
     assert (first["name"], first["licence"], first["licence_ends"]) == ("default", "active", None)
     assert re.fullmatch(GUID, first["tenant_id"])
 
@@ -176,7 +176,7 @@ def test_tenants_are_added_listed_and_removed(commands: Commands) -> None:
     assert (made["tenant_id"], made["name"], made["licence"]) == (NOWHERE, "second", "none")
     assert commands.json("tenant", "list")[1] == made
     table = commands.out("tenant", "list").splitlines()
-    assert table[0].split() == ["TENANT", "ID", "NAME", "LICENCE", "LICENCE", "ENDS", "CREATED"]
+    assert " ".join(table[0].split()) == "TENANT ID NAME LICENCE LICENCE ENDS LEAST CONNECTOR VERSION CREATED"
     assert table[2].split()[:3] == [NOWHERE, "second", "none"]
     assert commands.out("tenant", "remove", "second", "--yes") == ""
     assert len(commands.json("tenant", "list")) == 1

@@ -16,6 +16,11 @@ class Certificates:
     chain: Path
     key: Path
 
+    def trust(self, authority: Path) -> None:
+        """Have clients that trust this authority trust another one, too."""
+        with self.authority.open("ab") as file:
+            file.write(authority.read_bytes())
+
 
 def made(folder: Path) -> Certificates:
     """New certificates in `folder`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from azure.identity.aio import ClientSecretCredential
 from tests.clients import certificates, service, throttle
 from tests.clients.certificates import Certificates
 from tests.clients.filling import fill
+from tests.clients.person import Person
 from tests.clients.service import Service
 from tests.clients.session import Session, StaticToken, signed_in
 from tests.clients.throttle import Throttle
@@ -43,9 +45,18 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 @pytest.fixture(scope="session")
 def secure(tmp_path_factory: pytest.TempPathFactory, certs: Certificates) -> Iterator[Service]:
-    """A service over https."""
-    with service.serving(tmp_path_factory.mktemp("secure") / "data", certs) as running:
+    """A service over https, with the private authority that it makes for itself."""
+    with service.serving(tmp_path_factory.mktemp("secure") / "data", None, "--tls") as running:
+        certs.trust(running.data_dir / "tls/ca.pem")
         yield running
+
+
+@pytest.fixture(scope="session")
+def person(secure: Service, certs: Certificates) -> Person:
+    """A person of the first tenant who may do everything there."""
+    found = Person("ann", secrets.token_urlsafe(24), certs.authority)
+    secure.person(found.name, found.password)
+    return found
 
 
 @pytest.fixture(scope="session")

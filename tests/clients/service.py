@@ -17,6 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
+import trustme
 from tests.clients.certificates import Certificates
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -32,6 +33,8 @@ PRESET: Final = (
 )
 """Variables that a machine may preset and that would lead a client past the tests' CA (clients.md section 2)."""
 
+REDIRECT: Final = "http://localhost:8400/back"
+_EVERYTHING: Final = "DeviceManagementConfiguration.ReadWrite.All"
 _START_SECONDS: Final = 30.0
 _STOP_SECONDS: Final = 15.0
 
@@ -49,6 +52,15 @@ class Application:
     tenant_id: str
     client_id: str
     client_secret: str
+
+
+@dataclass(frozen=True)
+class Registered:
+    """An application that proves itself by a certificate, or not at all; `key` is its private key and certificate."""
+
+    tenant_id: str
+    client_id: str
+    key: str = ""
 
 
 @dataclass(frozen=True)
@@ -75,9 +87,31 @@ class Service:
     @cached_property
     def application(self) -> Application:
         """An application of the first tenant that may do everything here."""
-        permission = "DeviceManagementConfiguration.ReadWrite.All"
-        found = json.loads(self._command("app", "add", "clients", "--permission", permission, "--json"))
+        found = json.loads(self._command("app", "add", "clients", "--permission", _EVERYTHING, "--json"))
         return Application(found["tenant_id"], found["client_id"], found["client_secret"])
+
+    @cached_property
+    def certified(self) -> Registered:
+        """An application of the first tenant that may do everything here, and has a certificate."""
+        leaf = trustme.CA().issue_cert("certified.example", key_type=trustme.KeyType.RSA)
+        certificate, key = (self.data_dir.with_name(name) for name in ("certified.pem", "certified.key"))
+        leaf.cert_chain_pems[0].write_to_path(certificate)
+        key.write_bytes(leaf.private_key_pem.bytes() + leaf.cert_chain_pems[0].bytes())
+        words = ("app", "add", "certified", "--permission", _EVERYTHING, "--certificate", str(certificate), "--json")
+        found = json.loads(self._command(*words))
+        return Registered(found["tenant_id"], found["client_id"], str(key))
+
+    @cached_property
+    def public(self) -> Registered:
+        """An application on people's own machines, by which they may do everything here."""
+        words = ("app", "add", "public", "--permission", _EVERYTHING, "--public", "--redirect-uri", REDIRECT, "--json")
+        found = json.loads(self._command(*words))
+        return Registered(found["tenant_id"], found["client_id"])
+
+    def person(self, name: str, password: str) -> None:
+        """Add a person who may do everything here."""
+        words = ("user", "add", name, "--permission", _EVERYTHING, "--password-stdin")
+        self._command(*words, typed=f"{password}\n")
 
     def token(self, *options: str) -> str:
         """A token of the built-in issuer."""
@@ -88,22 +122,25 @@ class Service:
         self._command("tenant", "add", name)
         return self.token("--tenant", name)
 
-    def _command(self, *words: str) -> str:
+    def _command(self, *words: str, typed: str = "") -> str:
         command = [str(ADJOIN), *words, "--data-dir", str(self.data_dir)]
-        done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(
+            command, env=environment(), input=typed, capture_output=True, text=True, timeout=60, check=False
+        )
         assert done.returncode == 0, f"adjoin {' '.join(words)}: {done.stderr}"
         return done.stdout.strip()
 
 
 @contextlib.contextmanager
-def serving(data_dir: Path, certificates: Certificates | None = None) -> Iterator[Service]:
-    """A service that answers; over https if it is given a certificate. It is stopped at the end."""
+def serving(data_dir: Path, certificates: Certificates | None = None, *options: str) -> Iterator[Service]:
+    """A service that answers; over https if it is given a certificate, or `--tls`. It is stopped at the end."""
     assert ADJOIN.exists(), f"there is no {ADJOIN}: run `make install`, or name the program in ADJOIN"
     port = _free_port()
     command = [str(ADJOIN), "serve", "--data-dir", str(data_dir), "--port", str(port), "--no-log-requests", "--quiet"]
     if certificates is not None:
         command += ["--tls-cert", str(certificates.chain), "--tls-key", str(certificates.key)]
-    scheme = "http" if certificates is None else "https"
+    command += options
+    scheme = "https" if certificates is not None or "--tls" in options else "http"
     log = data_dir.with_suffix(".log")
     with (
         log.open("ab") as output,

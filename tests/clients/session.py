@@ -45,10 +45,11 @@ class StaticToken:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A client, and the answers that it got, the last one last."""
+    """A client, and the answers that it got, the last one last; `statuses` are those of tries before them, too."""
 
     client: GraphServiceClient
     answers: list[httpx.Response] = field(default_factory=list)
+    statuses: list[int] = field(default_factory=list)
 
     @property
     def connectors(self) -> Any:
@@ -93,6 +94,19 @@ def unique(prefix: str = "c") -> str:
     return f"{prefix}-{uuid4().hex[:12]}"
 
 
+class _Transport(httpx.AsyncHTTPTransport):
+    """What stands below the SDK's own retries, and so sees each of them."""
+
+    def __init__(self, verify: ssl.SSLContext | bool) -> None:
+        super().__init__(verify=verify, http2=True)
+        self.statuses: list[int] = []
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        response = await super().handle_async_request(request)
+        self.statuses.append(response.status_code)
+        return response
+
+
 @contextlib.asynccontextmanager
 async def signed_in(
     url: str,
@@ -108,10 +122,10 @@ async def signed_in(
 
     verify: ssl.SSLContext | bool = ssl.create_default_context(cafile=str(authority)) if authority else True
     # As the SDK's own client is made, but for the CA and the hook. The SDK's transport doesn't close the one inside it.
-    inner = httpx.AsyncHTTPTransport(verify=verify, http2=True)
+    inner = _Transport(verify)
     bare = httpx.AsyncClient(transport=inner, timeout=60, event_hooks={"response": [keep]})
     provider = AzureIdentityAuthenticationProvider(credential, scopes=list(scopes))
     adapter = GraphRequestAdapter(provider, GraphClientFactory.create_with_default_middleware(client=bare))
     adapter.base_url = url
     async with bare, inner:
-        yield Session(GraphServiceClient(request_adapter=adapter), answers)
+        yield Session(GraphServiceClient(request_adapter=adapter), answers, inner.statuses)

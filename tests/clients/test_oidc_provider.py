@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import socket
 import subprocess
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from tests.clients.node import installed
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 ADJOIN: Final = Path(os.environ.get("ADJOIN") or ROOT / ".venv/bin/adjoin").absolute()
@@ -27,19 +27,13 @@ READ: Final = "DeviceManagementConfiguration.Read.All"
 WRITE: Final = "DeviceManagementConfiguration.ReadWrite.All"
 SECONDS: Final = 30.0
 
-pytestmark = pytest.mark.skipif(shutil.which("npm") is None, reason="Node is not here")
-
 # Nothing that the machine presets (proxies) leads a call on loopback elsewhere.
 _HTTP: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 @pytest.fixture(scope="module")
-def modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("oidc")
-    for name in ("package.json", "provider.js"):
-        shutil.copy(FILES / name, folder)
-    subprocess.run(["npm", "install", "--no-audit", "--no-fund"], cwd=folder, check=True, capture_output=True)
-    return folder
+def node() -> str:
+    return installed(FILES)
 
 
 def free_port() -> int:
@@ -76,8 +70,8 @@ def listens(port: int) -> Callable[[], bool]:
     return probe
 
 
-def provider(modules: Path, port: int, algorithm: str = "RS256") -> Any:
-    return process("node", "provider.js", str(port), algorithm, cwd=modules, ready=listens(port))
+def provider(node: str, port: int, algorithm: str = "RS256") -> Any:
+    return process(node, "provider.js", str(port), algorithm, cwd=FILES, ready=listens(port))
 
 
 def token(port: int, scope: str) -> str:
@@ -135,9 +129,9 @@ CONNECTOR: Final = {
 
 
 @pytest.mark.parametrize("algorithm", ["RS256", "ES256"])
-def test_tokens_of_a_certified_provider(modules: Path, tmp_path: Path, algorithm: str) -> None:
+def test_tokens_of_a_certified_provider(node: str, tmp_path: Path, algorithm: str) -> None:
     port = free_port()
-    with provider(modules, port, algorithm), adjoin(tmp_path, port, algorithm) as url:
+    with provider(node, port, algorithm), adjoin(tmp_path, port, algorithm) as url:
         assert status(url, token(port, WRITE)) == 200
         assert status(url, token(port, WRITE), CONNECTOR) == 201
         assert status(url, token(port, READ)) == 200
@@ -146,15 +140,15 @@ def test_tokens_of_a_certified_provider(modules: Path, tmp_path: Path, algorithm
         assert status(url, f"{head}.{payload}.{signature[:-8]}AAAAAAAA") == 401
 
 
-def test_outage_return_and_rotation(modules: Path, tmp_path: Path) -> None:
+def test_outage_return_and_rotation(node: str, tmp_path: Path) -> None:
     port = free_port()
     with adjoin(tmp_path, port) as url:
-        with provider(modules, port):
+        with provider(node, port):
             old = token(port, WRITE)
             # It was down when the service started, so that its keys are asked for when a token of its comes.
             until(lambda: status(url, old) == 200)
         assert status(url, old) == 200, "it is down, and its last good keys stay"
-        with provider(modules, port):
+        with provider(node, port):
             new = token(port, WRITE)
             until(lambda: status(url, new) == 200)
             assert status(url, old) == 401, "its old key is gone"

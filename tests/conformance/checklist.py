@@ -104,7 +104,7 @@ CLAUSES: Final[tuple[Clause, ...]] = (
 12 | SHOULD | $skip
 13 | SHOULD | $count
 14 | SHOULD | $expand
-15 | SHOULD | any and all on collections | not applicable: a connector has no collection
+15 | SHOULD | any and all on collections | no: 501
 16 | SHOULD | /$count of collections
 17 | SHOULD | $orderby with asc and desc
 """,
@@ -116,7 +116,7 @@ CLAUSES: Final[tuple[Clause, ...]] = (
 2 | MUST | $metadata as CSDL XML
 3 | MUST | OData JSON
 4 | MUST | /$count of collections
-5 | MUST | any and all on collections | not applicable: a connector has no collection
+5 | MUST | any and all on collections | no: 501
 6 | MUST | $skip
 7 | MUST | $count
 8 | MUST | $orderby with asc and desc
@@ -163,7 +163,7 @@ CLAUSES: Final[tuple[Clause, ...]] = (
 9j | SHOULD | divby | no: 501, as all arithmetic
 9k | SHOULD | negative index in substring
 9l | MAY | key as segment, and canonical URLs too
-9m | MAY | count of a filtered collection in an expression | not applicable: a connector has no collection
+9m | MAY | count of a filtered collection in an expression | no: 501
 9n | MAY | structural comparison | no: 501
 10 | SHOULD | $metadata as CSDL XML and CSDL JSON
 11 | SHOULD NOT | names that differ only in case
@@ -178,7 +178,7 @@ CLAUSES: Final[tuple[Clause, ...]] = (
 20 | SHOULD | PUT of an entity with nested content | {_NO_RELATION}
 21 | SHOULD | deep update and insert | {_NO_RELATION}
 22 | SHOULD | PUT and DELETE of $ref of a collection | {_NO_RELATION}
-23 | MAY | POST to collections of values | not applicable: the model has none
+23 | MAY | POST to collections of values | no: those of audit events never change
 24 | MAY | PATCH and DELETE of a collection | no: one at a time, or many in a batch
 25 | MAY | PATCH and DELETE of a collection through a cast | no: one at a time, or many in a batch
 26 | MAY | PATCH of a collection with a delta payload | no: one at a time, or many in a batch
@@ -192,11 +192,11 @@ CLAUSES: Final[tuple[Clause, ...]] = (
 2 | MUST | all of 4.0 Intermediate
 3 | MUST | eq and ne null on single-valued navigation | {_NO_RELATION}
 4 | MUST | in
-5 | MUST | $select within $select | not applicable: a connector has no complex property
-6 | SHOULD | count of a filtered collection in an expression | not applicable: a connector has no collection
+5 | MUST | $select within $select
+6 | SHOULD | count of a filtered collection in an expression | no: 501
 7 | SHOULD | structural comparison | no: 501
 8 | SHOULD | $compute | no: 501
-9 | SHOULD | options within $select | not applicable: a connector has no collection
+9 | SHOULD | options within $select | no: 501, but for $select
 10 | MAY | aliases assigned within an option | no: refused with 400
 11 | MAY | /$filter as a segment | no: 501
 """,
@@ -205,10 +205,10 @@ CLAUSES: Final[tuple[Clause, ...]] = (
         "A41",
         """
 1 | MUST | all of 4.01 Intermediate
-2 | MUST | all of 4.0 Advanced | no: see A4.9.1 and A4.12
-3 | MUST | count of a filtered or searched collection in an expression | not applicable: a connector has no collection
+2 | MUST | all of 4.0 Advanced | no: see A4.5, A4.9.1 and A4.12
+3 | MUST | count of a filtered or searched collection in an expression | no: 501
 4 | MUST | $compute | no: 501
-5 | MUST | options within $select | not applicable: a connector has no collection
+5 | MUST | options within $select | no: 501, but for $select
 6 | MUST | $metadata as CSDL JSON
 7 | MUST | both batch formats
 8 | SHOULD | /$filter as a segment | no: 501

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 from tests.conformance.conftest import ROWS
-from tests.conformance.service import BODY, LIST, MANAGEMENT, Answer, Service
+from tests.conformance.service import BODY, EVENTS, LIST, MANAGEMENT, Answer, Service
 
 ALPHA, BETA, GAMMA, NEIL, NULL = (row[0] for row in ROWS)
 ALL = [ALPHA, BETA, GAMMA, NEIL, NULL]
@@ -31,6 +31,13 @@ def test_a4_3_json(service: Service) -> None:
 
 def test_a4_4_count_of_a_collection(service: Service) -> None:
     assert service.get(f"{LIST}/$count").text == "5"
+    event = service.get(EVENTS, top="1").values("id")[0]
+    assert service.get(f"{EVENTS}/{event}/resources/$count").text == "1"
+
+
+@pytest.mark.parametrize("expression", ["resources/any()", "resources/all(r:r/resourceId ne null)"])
+def test_a4_5_any_and_all_are_not_implemented(service: Service, expression: str) -> None:
+    assert service.get(EVENTS, filter=expression).status == 501
 
 
 def test_a4_6_skip(service: Service) -> None:
@@ -182,6 +189,17 @@ def test_a4_16_no_compute(service: Service) -> None:
 
 def test_a41_4_no_compute(service: Service) -> None:
     assert service.get(MANAGEMENT, compute="id as x").status == 501
+
+
+@pytest.mark.parametrize("option", ["$filter", "$search"])
+def test_a41_3_count_of_a_part_of_a_collection_is_not_implemented(service: Service, option: str) -> None:
+    within = "resourceId ne null" if option == "$filter" else "a"
+    assert service.get(EVENTS, filter=f"resources/$count({option}={within}) gt 0").status == 501
+
+
+@pytest.mark.parametrize("option", ["$filter=true", "$search=a", "$count=true", "$orderby=a", "$skip=1", "$top=1"])
+def test_a41_5_options_within_select_are_not_implemented(service: Service, option: str) -> None:
+    assert service.get(EVENTS, select=f"resources({option})").status == 501
 
 
 def test_a41_6_metadata_as_json(service: Service) -> None:

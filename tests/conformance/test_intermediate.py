@@ -285,6 +285,13 @@ def test_i4_16_count_of_a_collection(service: Service) -> None:
     assert (answer.text, answer.headers["content-type"]) == ("5", "text/plain")
     assert service.get(f"{LIST}/$count", filter="state eq 'active'").text == "2"
     assert service.get(f"{LIST}/$count", search="east").text == "2"
+    event = service.get(EVENTS, top="1").values("id")[0]
+    assert service.get(f"{EVENTS}/{event}/resources/$count").text == "1"
+
+
+@pytest.mark.parametrize("quantifier", ["any", "all"])
+def test_i4_15_any_and_all_are_not_implemented(service: Service, quantifier: str) -> None:
+    assert service.get(EVENTS, filter=f"resources/{quantifier}(r:r/displayName eq 'a')").status == 501
 
 
 @pytest.mark.parametrize(

@@ -151,6 +151,7 @@ def test_audit_events_are_for_reading() -> None:
         *(EVENTS, f"{EVENTS}/$count", EVENT),
         *(f"{EVENT}/{each.name}" for each in AUDIT_EVENT.properties),
         *raw,
+        f"{EVENT}/resources/$count",
     }
     names = {f"{AUDIT_EVENT.qualified}{each}" for each in ("Create", "Update")}
     assert not names & set(document()["components"]["schemas"])

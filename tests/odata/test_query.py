@@ -15,8 +15,9 @@ from adjoin.odata.bound import Bound, Operation, Sort
 from adjoin.odata.edm import EntityType
 from adjoin.odata.errors import Malformed, NotServed, OptionNotAllowed, ProtocolRefusal, UnknownName, UnknownOption
 from adjoin.odata.path import Kind
-from adjoin.odata.query import MAX_LENGTH, MAX_OPTIONS, MAX_SELECTED, Query, check_no_options, given, parse
+from adjoin.odata.query import MAX_LENGTH, MAX_OPTIONS, Query, check_no_options, given, parse
 from adjoin.odata.search import bind_search
+from adjoin.odata.selection import MAX_SELECTED
 from adjoin.odata.values import Instant
 
 NOW: Final = Instant.parse("2026-11-24T02:53:07Z")
@@ -27,7 +28,7 @@ ERROR: Final = "state eq 'error'"
 
 def read(raw: str, kind: Kind = Kind.COLLECTION) -> Query:
     entity = {Kind.SINGLETON: PARENT, Kind.SERVICE: None, Kind.METADATA: None}.get(kind, CONNECTOR)
-    return parse(raw, kind, BETA, entity, NOW)
+    return parse(raw, kind, BETA, entity, lambda: NOW)
 
 
 def bound(text: str, **aliases: str) -> Bound:

@@ -109,6 +109,16 @@ def test_rows_of_a_person_and_of_an_application_are_dropped(act: Act) -> None:
     act(test)
 
 
+def test_used_assertions_stay_known_when_an_application_loses_what_it_has(act: Act) -> None:
+    async def test(session: Session) -> None:
+        used = kept("a", kind=grants.ASSERTION)
+        await grants.add(session, 1, used)
+        await grants.drop_of_client(session, 1, "client")
+        assert await grants.find(session, 1, grants.ASSERTION, used.digest) is not None
+
+    act(test)
+
+
 def test_what_is_long_over_is_swept_a_hundred_at_a_time(act: Act) -> None:
     async def test(session: Session) -> None:
         for number in range(150):

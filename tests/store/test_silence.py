@@ -170,11 +170,11 @@ async def _check_orders(database: Database, shown: dict[str, str], size: int) ->
             seen: list[tuple[object, ...]] = []
             after = None
             while True:
-                found, marks = await rows.page(database.reader, TABLE, 1, Part(size, None, order, 0, after), NOW)
+                found, mark_of = await rows.page(database.reader, TABLE, 1, Part(size, None, order, 0, after), NOW)
                 seen += found
                 if len(found) < size:
                     break
-                after = marks[-1]
+                after = mark_of(size - 1)
             assert {row[0]: row[3] for row in seen} == shown
             assert len(seen) == len(shown)
             all_at_once, _ = await rows.page(database.reader, TABLE, 1, Part(100, None, order), NOW)

@@ -20,12 +20,13 @@ from hypothesis import strategies as st
 from tests.store.opened import locked_by_another_process, on, opened, rows_of
 
 from adjoin.store import settings, sqlite
-from adjoin.store.database import Database, Overloaded, Session, Unavailable, Unusable
+from adjoin.store.database import Database, Insertion, Overloaded, Session, Unavailable, Unusable
 from adjoin.store.migrate import migrate
 from adjoin.store.sqlite import APPLICATION_ID, SQLite, connect
 
 Act = Callable[[Session], Awaitable[Any]]
 INSERT: Final = "INSERT INTO settings VALUES (?1, ?2)"
+SETTING: Final = Insertion("INSERT INTO settings (name, value)", 2)
 
 
 class Wrong(Exception):
@@ -45,6 +46,24 @@ def put(name: str) -> Act:
 def put_and_fail(name: str) -> Act:
     async def act(session: Session) -> None:
         await session.fetch(INSERT, (name, b""))
+        raise Wrong(name)
+
+    return act
+
+
+def gather(name: str) -> Act:
+    """As `put`, with an insertion that may wait."""
+
+    async def act(session: Session) -> str:
+        await session.insert(SETTING, (name, b""))
+        return name
+
+    return act
+
+
+def gather_and_fail(name: str) -> Act:
+    async def act(session: Session) -> None:
+        await session.insert(SETTING, (name, b""))
         raise Wrong(name)
 
     return act
@@ -110,6 +129,34 @@ class TestGroupCommit:
 
         on(path, act)
 
+    @pytest.mark.parametrize("count", [1, 2, 63, 64, 65, 200])
+    def test_puts_in_what_has_gathered(self, path: Path, count: int) -> None:
+        async def act(database: Database) -> None:
+            jobs = [gather(f"{number:03}") for number in range(count)]
+            assert await in_one_group(database, jobs) == await names(database) == [f"{n:03}" for n in range(count)]
+
+        on(path, act)
+
+    def test_a_job_finds_what_has_gathered_before_it(self, path: Path) -> None:
+        async def act(database: Database) -> None:
+            jobs = [gather("a"), count_and_put("b"), gather("c"), count_and_put("d")]
+            assert await in_one_group(database, jobs) == ["a", 1, "c", 3]
+
+        on(path, act)
+
+    @pytest.mark.parametrize("at", [0, 1, 2])
+    def test_a_row_that_cannot_be_put_in_hurts_no_neighbour(self, path: Path, at: int) -> None:
+        async def act(database: Database) -> None:
+            await database.write(put("taken"))
+            jobs = [gather("a"), gather("b")]
+            jobs.insert(at, gather("taken"))
+            results = await in_one_group(database, jobs)
+            assert isinstance(results.pop(at), Unavailable)
+            assert results == ["a", "b"]
+            assert await names(database) == ["a", "b", "taken"]
+
+        on(path, act)
+
     def test_runs_jobs_in_the_order_they_came(self, path: Path) -> None:
         async def act(database: Database) -> None:
             assert await in_one_group(database, [count_and_put(str(n)) for n in range(20)]) == list(range(20))
@@ -117,7 +164,7 @@ class TestGroupCommit:
         on(path, act)
 
     @pytest.mark.parametrize("at", [0, 1, 2])
-    @pytest.mark.parametrize("failing", [put_and_fail, fail])
+    @pytest.mark.parametrize("failing", [put_and_fail, gather_and_fail, fail])
     def test_a_failing_job_hurts_no_neighbour_and_leaves_nothing(
         self, path: Path, failing: Callable[[str], Act], at: int
     ) -> None:

@@ -181,6 +181,52 @@ def test_body_that_does_not_arrive_in_time(server: Server, monkeypatch: pytest.M
     assert (start["status"], json.loads(rest["body"])["error"]["code"]) == (408, "RequestTimeout")
 
 
+@pytest.mark.parametrize(
+    ("headers", "left"),
+    [
+        ({}, 0),
+        ({"content-encoding": "br"}, 0),
+        ({"content-length": str(exchanging.MAX_BODY + 1)}, 3),
+        ({"expect": "100-continue"}, 3),
+    ],
+    ids=["usual", "of a kind that is not read", "too large", "held back"],
+)
+def test_refusal_waits_for_a_body_that_may_come(server: Server, headers: dict[str, str], left: int) -> None:
+    """What is refused before its body is read: answered too early, HTTP/2 clients lose the answer."""
+    waiting = [{"type": "http.request", "body": b"{}", "more_body": more} for more in (True, True, False)]
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return waiting.pop(0)
+
+    async def send(message: Any) -> None:
+        assert len(waiting) == left
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "scheme": "http", "path": LIST, "query_string": b""}
+    scope |= {"headers": [(name.encode(), value.encode()) for name, value in {"host": HOST, **headers}.items()]}
+    server.run(server.application(scope, receive, send))
+    assert sent[0]["status"] == 401
+
+
+def test_refusal_does_not_wait_for_ever_for_a_body(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exchanging, "_UNREAD_SECONDS", 0.0)
+
+    async def receive() -> None:
+        await asyncio.Event().wait()
+
+    start, _ = server.run(create(server, "no token", receive))
+    assert start["status"] == 401
+
+
+def test_refusal_does_not_take_in_a_body_without_end(server: Server) -> None:
+    async def receive() -> Any:
+        return {"type": "http.request", "body": bytes(65_536), "more_body": True}
+
+    start, _ = server.run(create(server, "no token", receive))
+    assert start["status"] == 401
+
+
 # --- faults
 
 

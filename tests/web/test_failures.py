@@ -8,7 +8,7 @@ import importlib
 import json
 import pkgutil
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -27,6 +27,8 @@ from adjoin.identity.issuer import Grant
 from adjoin.identity.keys import open_ring
 from adjoin.odata.errors import Refusal
 from adjoin.service.sign_in import SignInRefusal
+from adjoin.store.database import TooSlow
+from adjoin.store.sqlite import SQLite
 from adjoin.store.tenants import NO_LICENCE
 from adjoin.web import failures
 from adjoin.web.exchange import MAX_BODY, MAX_HEADERS, MAX_TARGET
@@ -794,6 +796,24 @@ def test_ids_of_a_request_are_new(shared: Server) -> None:
     found = {shared.call("GET", ITEM).headers["request-id"] for _ in range(20)}
     assert len(found) == 20
     assert all(re.fullmatch(GUID, each) for each in found)
+
+
+class Slow:
+    """Reads that are never done in their time."""
+
+    async def fetch(self, _sql: str, _parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        raise TooSlow("The query was not done within 5 seconds.")
+
+
+@pytest.mark.parametrize("query", ["?$filter=contains(displayName,'a')", "/$count?$filter=contains(version,'a')"])
+def test_query_that_takes_too_long(server: Server, monkeypatch: pytest.MonkeyPatch, query: str) -> None:
+    monkeypatch.setattr(SQLite, "scanner", Slow())
+    answer = server.call("GET", LIST + query)
+    check_form(answer)
+    assert (answer.status, answer.error["code"]) == (503, "ServiceUnavailable")
+    assert answer.error["message"] == "The query was not done within 5 seconds."
+    assert answer.headers["retry-after"] == "2"
+    assert server.call("GET", f"{LIST}?$top=1").status == 200, "what is short goes on"
 
 
 # --- the list is closed

@@ -6,6 +6,8 @@ import asyncio
 import base64
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
@@ -108,6 +110,23 @@ def test_an_application_is_revoked_at_once(tmp_path: Path) -> None:
         assert answer.headers["www-authenticate"] == PLAIN, "no challenge for a client that can't take one"
         assert await service.status(ada) == 401, "people who use it are out as well"
         assert await service.status(other) == 200
+
+    running(tmp_path, act)
+
+
+def test_a_revocation_by_another_process_counts_from_the_next_request_on(tmp_path: Path) -> None:
+    program = (
+        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None); "
+        "c.execute('UPDATE applications SET revoked_before = ?', (int(sys.argv[2]) + 1,)); c.close()"
+    )
+
+    async def act(service: Service) -> None:
+        token = of_app(service)
+        for _ in range(2):
+            assert await service.status(token) == 200
+        command = [sys.executable, "-c", program, str(tmp_path / "data/adjoin.db"), str(int(service.clock.time))]
+        await asyncio.to_thread(subprocess.run, command, check=True, timeout=60)
+        assert await service.status(token) == 401
 
     running(tmp_path, act)
 

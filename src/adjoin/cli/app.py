@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from adjoin.cli import audited
 from adjoin.cli.options import Database, DataDir, Json, Settings, TenantName, checked_name, load, run, tenant_meant
 from adjoin.cli.output import print_json, print_line, print_table
 from adjoin.cli.words import check_permissions
@@ -16,9 +18,11 @@ from adjoin.odata.errors import Refusal
 from adjoin.service import sign_in_redirects
 from adjoin.service.installation import Installation
 from adjoin.service.world import World
-from adjoin.store import applications, grants
+from adjoin.store import applications, grants, revocations
 from adjoin.store.applications import Application, Key
 from adjoin.store.database import Session
+
+_Meant = Annotated[str, typer.Argument(metavar="APP", help="A client id or name.")]
 
 group = typer.Typer(help="Applications: client ids with a secret and permissions.", no_args_is_help=True)
 
@@ -80,7 +84,16 @@ def add(
             redirect_uris=uris,
             public=public,
         )
-        if not await installation.database.write(lambda session: _add(session, meant.number, new, keys)):
+
+        async def add_to(session: Session) -> bool:
+            if not await _add(session, meant.number, new, keys):
+                return False
+            granted = {"permissions": (None, ", ".join(permissions)), "redirectUris": (None, " ".join(uris) or None)}
+            of = ("Application", new.name, new.id)
+            await audited.tell(session, installation, world, meant.number, "Create", of, granted)
+            return True
+
+        if not await installation.database.write(add_to):
             raise AppTaken(f"The tenant '{meant.name}' has an application '{name}' already.")
         made: dict[str, object] = {"tenant_id": meant.id, "client_id": new.id}
         return made if secret is None else made | {"client_secret": secret}
@@ -153,7 +166,7 @@ def list_(
 
 @group.command("remove")
 def remove(
-    app: Annotated[str, typer.Argument(metavar="APP", help="A client id or name.")],
+    app: _Meant,
     tenant: TenantName = None,
     data_dir: DataDir = None,
     database: Database = None,
@@ -161,16 +174,55 @@ def remove(
 ) -> None:
     """Remove an application. Tokens that it has, and that it holds for people, end at once."""
 
-    async def act(installation: Installation, _: World) -> bool:
+    async def removed(session: Session, number: int, _: World) -> Application | None:
+        found = await applications.remove(session, number, app)
+        if found is not None:
+            await grants.drop_of_client(session, number, found.id)
+        return found
+
+    _change("Delete", app, tenant, removed, data_dir=data_dir, database=database, config=config)
+
+
+@group.command("revoke")
+def revoke(
+    app: _Meant,
+    tenant: TenantName = None,
+    data_dir: DataDir = None,
+    database: Database = None,
+    config: Settings = None,
+) -> None:
+    """End all tokens that an application has, and those it holds for people, at once. It can get new ones."""
+
+    async def revoked(session: Session, number: int, world: World) -> Application | None:
+        found = next((each for each in await applications.every(session, number) if app in (each.id, each.name)), None)
+        if found is not None:
+            await grants.drop_of_client(session, number, found.id)
+            await revocations.revoke_application(session, number, found.id, world.now())
+        return found
+
+    _change("Revoke", app, tenant, revoked, data_dir=data_dir, database=database, config=config)
+
+
+def _change(
+    operation: str,
+    app: str,
+    tenant: str | None,
+    act: Callable[[Session, int, World], Awaitable[Application | None]],
+    **sources: object,
+) -> None:
+    """Change the application that is meant, and record that, in one transaction. Raises NoSuchApp."""
+
+    async def changed(installation: Installation, world: World) -> bool:
         meant = await tenant_meant(installation, tenant)
 
-        async def removed(session: Session) -> bool:
-            found = await applications.remove(session, meant.number, app)
+        async def told(session: Session) -> bool:
+            found = await act(session, meant.number, world)
             if found is not None:
-                await grants.drop_of_client(session, meant.number, found.id)
+                of = ("Application", found.name, found.id)
+                await audited.tell(session, installation, world, meant.number, operation, of)
             return found is not None
 
-        return await installation.database.write(removed)
+        return await installation.database.write(told)
 
-    if not run(load(config, data_dir=data_dir, database=database), act):
+    if not run(load(sources.pop("config"), **sources), changed):  # type: ignore[arg-type]
         raise NoSuchApp(f"There is no application '{app}'; `adjoin app list` shows those there are.")

@@ -85,7 +85,9 @@ def run(loaded: Config, act: Callable[[Installation, World], Awaitable[T]]) -> T
 
     async def opened() -> T:
         world = World()
-        installation = await open_installation(loaded.data_dir, loaded.database_file, loaded.keys_dir, world)
+        installation = await open_installation(
+            loaded.data_dir, loaded.database_file, loaded.keys_dir, world, loaded.audit_days
+        )
         try:
             return await act(installation, world)
         finally:

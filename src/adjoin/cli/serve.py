@@ -22,7 +22,7 @@ from adjoin.cli.options import Cloud, Database, DataDir, Settings, load
 from adjoin.config import Config
 from adjoin.identity.certificates import CA_FILE
 from adjoin.odata.tokens import words
-from adjoin.web.app import create
+from adjoin.web.app import Application, create
 
 _BODY: Final = (
     '{"@odata.type": "#microsoft.graph.deviceManagementDomainJoinConnector", "displayName": "Display Name value", '
@@ -72,6 +72,10 @@ WebhookAllow = Annotated[
 WebhookCa = Annotated[
     Path | None, typer.Option("--webhook-ca", metavar="PEM", help="Further authorities to trust receivers by.")
 ]
+AuditDays = Annotated[
+    int | None,
+    typer.Option("--audit-days", metavar="DAYS", help="How long audit events are kept. [default: 365]"),
+]
 LogLevel = Annotated[
     Literal["debug", "info", "warning", "error"] | None, typer.Option("--log-level", help="[default: info]")
 ]
@@ -102,6 +106,7 @@ def serve(
     throttle: Throttle = None,
     webhook_allow: WebhookAllow = None,
     webhook_ca: WebhookCa = None,
+    audit_days: AuditDays = None,
     log_level: LogLevel = None,
     log_format: LogFormat = None,
     log_requests: LogRequests = None,
@@ -127,6 +132,7 @@ def serve(
         throttle=throttle,
         webhook_allow=tuple(webhook_allow) if webhook_allow else None,
         webhook_ca=webhook_ca,
+        audit_days=audit_days,
         log_level=log_level,
         log_format=log_format,
         log_requests=log_requests,
@@ -149,19 +155,20 @@ async def _serve(loaded: Config, quiet: bool) -> None:
     application = create(loaded)
     await application.open()
     try:
-        await _listen(Listener(application, loaded, look_of(loaded, time.time)), loaded, quiet)
+        await _listen(Listener(application, loaded, look_of(loaded, time.time)), application, loaded, quiet)
     finally:
         await application.close()
     structlog.get_logger("adjoin.serve").info("stopped")
 
 
-async def _listen(listener: Listener, loaded: Config, quiet: bool) -> None:
+async def _listen(listener: Listener, application: Application, loaded: Config, quiet: bool) -> None:
     log = structlog.get_logger("adjoin.serve")
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
         log.info("stopping")
         listener.stop()
+        application.release()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop)

@@ -9,13 +9,16 @@ from typing import Annotated
 
 import typer
 
+from adjoin.cli import audited
 from adjoin.cli.options import Database, DataDir, Json, Settings, checked_name, load, run, tenant_meant
 from adjoin.cli.output import print_json, print_line, print_table
 from adjoin.odata.errors import Refusal
 from adjoin.odata.values import Instant
+from adjoin.service import connectors
 from adjoin.service.installation import Installation
 from adjoin.service.world import World
 from adjoin.store import tenants
+from adjoin.store.database import Session
 from adjoin.store.tenants import ACTIVE, NO_LICENCE, SUSPENDED, WARNING, Tenant
 
 group = typer.Typer(help="Tenants and their licences.", no_args_is_help=True)
@@ -44,6 +47,7 @@ def shown(tenant: Tenant) -> dict[str, object]:
         "name": tenant.name,
         "licence": tenant.licence,
         "licence_ends": ends,
+        "least_connector_version": tenant.least_connector_version,
         "created": tenant.created,
     }
 
@@ -120,11 +124,18 @@ def license_(
 ) -> None:
     """Set a tenant's licence; it counts from the next request on."""
 
-    async def act(installation: Installation, _: World) -> Tenant:
+    async def act(installation: Installation, world: World) -> Tenant:
         meant = await tenant_meant(installation, tenant)
-        await installation.database.write(
-            lambda session: tenants.set_licence(session, meant.number, licence.value, ends)
-        )
+        before = shown(meant)
+        ends_text = None if ends is None else str(Instant.from_unix(ends))
+        changed = {"licence": (before["licence"], licence.value), "licenceEnds": (before["licence_ends"], ends_text)}
+
+        async def set_licence(session: Session) -> None:
+            await tenants.set_licence(session, meant.number, licence.value, ends)
+            of = ("Tenant", meant.name, meant.id)
+            await audited.tell(session, installation, world, meant.number, "Patch", of, changed)
+
+        await installation.database.write(set_licence)
         return meant
 
     ends = int(until.replace(tzinfo=UTC).timestamp()) if until else None
@@ -134,9 +145,33 @@ def license_(
     print_line(f"{changed.name}: licence {licence.value}{until_text}")
 
 
+@group.command("connector-version")
+def connector_version(
+    tenant: _Meant,
+    version: Annotated[str, typer.Argument(metavar="VERSION", help="Four numbers with dots between, or `any`.")],
+    data_dir: DataDir = None,
+    database: Database = None,
+    config: Settings = None,
+) -> None:
+    """Set the least version that connectors may have; older ones show as in error from their next check-in on."""
+    least = None if version == "any" else version
+    if least is not None:
+        connectors.read_version(least)
+
+    async def act(installation: Installation, _: World) -> Tenant:
+        meant = await tenant_meant(installation, tenant)
+        await installation.database.write(
+            lambda session: tenants.set_least_connector_version(session, meant.number, least)
+        )
+        return meant
+
+    changed = run(load(config, data_dir=data_dir, database=database), act)
+    print_line(f"{changed.name}: connectors of version {version}{' or newer' if least else ''}")
+
+
 def _print(found: list[Tenant], json: bool, one: bool = False) -> None:
     values = [shown(each) for each in found]
     if json:
         print_json(values[0] if one else values)
     else:
-        print_table(("tenant_id", "name", "licence", "licence_ends", "created"), values)
+        print_table(("tenant_id", "name", "licence", "licence_ends", "least_connector_version", "created"), values)

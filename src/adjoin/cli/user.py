@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from adjoin.cli import audited
 from adjoin.cli.options import Database, DataDir, Json, Settings, TenantName, load, run, tenant_meant
 from adjoin.cli.output import print_json, print_line, print_table
 from adjoin.cli.words import check_permissions
@@ -72,7 +73,16 @@ def add(
             permissions=permissions,
             created=world.timestamp(),
         )
-        added = await installation.database.write(lambda session: users.add(session, meant.number, new))
+
+        async def add_to(session: Session) -> User | None:
+            found = await users.add(session, meant.number, new)
+            if found is not None:
+                granted = {"permissions": (None, ", ".join(permissions))}
+                of = ("User", found.name, found.id)
+                await audited.tell(session, installation, world, meant.number, "Create", of, granted)
+            return found
+
+        added = await installation.database.write(add_to)
         if added is None:
             raise UserTaken(f"The tenant '{meant.name}' has a person '{new.name}' already.")
         return {"tenant_id": meant.id, "user_id": added.id, "name": added.name}
@@ -130,7 +140,7 @@ def remove(
         await sign_in_people.end_sign_ins(session, meant.number, person.id, world.now())
         await users.remove(session, meant.number, person.id)
 
-    _change(name, tenant, act, data_dir=data_dir, database=database, config=config)
+    _change("Delete", name, tenant, act, data_dir=data_dir, database=database, config=config)
 
 
 @group.command("disable")
@@ -147,7 +157,7 @@ def disable(
         await users.set_enabled(session, meant.number, person.id, enabled=False)
         await sign_in_people.end_sign_ins(session, meant.number, person.id, world.now())
 
-    _change(name, tenant, act, data_dir=data_dir, database=database, config=config)
+    _change("Disable", name, tenant, act, data_dir=data_dir, database=database, config=config)
 
 
 @group.command("enable")
@@ -163,7 +173,7 @@ def enable(
     async def act(session: Session, meant: Tenant, person: User, _: World) -> None:
         await users.set_enabled(session, meant.number, person.id, enabled=True)
 
-    _change(name, tenant, act, data_dir=data_dir, database=database, config=config)
+    _change("Enable", name, tenant, act, data_dir=data_dir, database=database, config=config)
 
 
 @group.command("password")
@@ -182,15 +192,37 @@ def password(
         await users.set_password(session, meant.number, person.id, password_hash)
         await sign_in_people.end_sign_ins(session, meant.number, person.id, world.now())
 
-    _change(name, tenant, act, data_dir=data_dir, database=database, config=config)
+    _change("SetPassword", name, tenant, act, data_dir=data_dir, database=database, config=config)
 
 
-def _change(name: str, tenant: str | None, act: sign_in_people.Change, **sources: object) -> None:
+@group.command("revoke")
+def revoke(
+    name: _Meant,
+    tenant: TenantName = None,
+    data_dir: DataDir = None,
+    database: Database = None,
+    config: Settings = None,
+) -> None:
+    """End all tokens that clients hold for a person, at once. The person can sign in anew."""
+
+    async def act(session: Session, meant: Tenant, person: User, world: World) -> None:
+        await sign_in_people.end_sign_ins(session, meant.number, person.id, world.now())
+
+    _change("Revoke", name, tenant, act, data_dir=data_dir, database=database, config=config)
+
+
+def _change(operation: str, name: str, tenant: str | None, act: sign_in_people.Change, **sources: object) -> None:
     """Change the person who is meant, in one transaction. Raises NoSuchUser."""
 
     async def changed(installation: Installation, world: World) -> bool:
         meant = await tenant_meant(installation, tenant)
-        return await sign_in_people.change(installation.database, meant, name, act, world)
+
+        async def told(session: Session, within: Tenant, person: User, world: World) -> None:
+            await act(session, within, person, world)
+            of = ("User", person.name, person.id)
+            await audited.tell(session, installation, world, within.number, operation, of)
+
+        return await sign_in_people.change(installation.database, meant, name, told, world)
 
     if not run(load(sources.pop("config"), **sources), changed):  # type: ignore[arg-type]
         raise NoSuchUser(f"There is no person '{name}'; `adjoin user list` shows those there are.")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +18,8 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurv
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from joserfc.jwk import ECKey, RSAKey
 from joserfc.jws import JWSRegistry
+
+from adjoin.identity.strict_json import read_object
 
 ALGORITHMS: Final = ("RS256", "PS256", "ES256")
 _SIGNATURES: Final = {name: JWSRegistry(algorithms=ALGORITHMS).get_alg(name) for name in ALGORITHMS}
@@ -80,7 +81,7 @@ def read(text: str) -> Assertion:
     if not names:
         raise BadAssertion(50027, "The client assertion's header names no key: it has neither x5t#S256, x5t nor kid.")
     signed = f"{parts[0]}.{parts[1]}".encode("ascii")
-    return Assertion(signed, _bytes(parts[2]), str(algorithm), names, claims)
+    return Assertion(signed, decoded(parts[2]), str(algorithm), names, claims)
 
 
 def verify(assertion: Assertion, public_key: bytes, audiences: frozenset[str], now: float) -> int:
@@ -130,7 +131,7 @@ def _signed_by(assertion: Assertion, der: bytes) -> bool:
     return _SIGNATURES[assertion.algorithm].verify(assertion.signed, assertion.signature, key)
 
 
-def _bytes(part: str) -> bytes:
+def decoded(part: str) -> bytes:
     try:
         # MSAL for Python pads `x5t` in the header, but no part of the JWT itself (clients.md section 2).
         return base64.b64decode(part + "=" * (-len(part) % 4), altchars=b"-_", validate=True)
@@ -139,11 +140,8 @@ def _bytes(part: str) -> bytes:
 
 
 def _json(part: str) -> Mapping[str, object]:
-    try:
-        value = json.loads(_bytes(part))
-    except (ValueError, RecursionError):
-        value = None
-    if not isinstance(value, dict):
+    value = read_object(decoded(part))
+    if value is None:
         raise BadAssertion(50027, "The client assertion does not hold JSON objects.")
     return value
 

@@ -9,10 +9,7 @@ is to be found.
 from __future__ import annotations
 
 import base64
-import json
-import math
-from contextlib import suppress
-from typing import Final, NoReturn
+from typing import Final
 
 from adjoin.identity import entra, plain
 from adjoin.identity.caller import Caller
@@ -27,6 +24,7 @@ from adjoin.identity.errors import (
     UnknownKey,
 )
 from adjoin.identity.keys import VerificationKey
+from adjoin.identity.strict_json import read_object
 from adjoin.identity.trust import Trust
 
 MAX_TOKEN_LENGTH: Final = 16 * 1024
@@ -101,36 +99,9 @@ def _decode(segment: str) -> bytes:
     return data
 
 
-def _no_repeats(members: list[tuple[str, object]]) -> dict[str, object]:
-    """Of a repeated name, two readers may take different values (RFC 8725, 2.4; RFC 7519, 4)."""
-    result = dict(members)
-    if len(result) != len(members):
-        raise ValueError
-    return result
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError
-    return number
-
-
-def _not_json(_text: str) -> NoReturn:
-    """Python reads NaN and Infinity, which JSON does not have."""
-    raise ValueError
-
-
-# The standard library's reader is the one here that tells of repeated names; each token is read once (see the cache).
-_JSON: Final = json.JSONDecoder(object_pairs_hook=_no_repeats, parse_float=_finite, parse_constant=_not_json)
-
-
 def _json_object(data: bytes, part: str) -> Claims:
-    # Raised outside of the handler: the JSON error would hang on the refusal, and it holds the whole payload.
-    value = None
-    with suppress(ValueError, RecursionError):
-        value = _JSON.decode(data.decode("utf-8"))
-    if not isinstance(value, dict):
+    value = read_object(data)
+    if value is None:
         raise InvalidToken(f"The {part} is not a JSON object.")
     return value
 

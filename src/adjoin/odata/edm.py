@@ -63,6 +63,13 @@ class ComplexType:
     def qualified(self) -> str:
         return f"{self.namespace}.{self.name}"
 
+    @cached_property
+    def _properties_by_folded_name(self) -> Mapping[str, Property]:
+        return {each.name.lower(): each for each in self.properties}
+
+    def find_property(self, name: str) -> Property | None:
+        return self._properties_by_folded_name.get(name.lower())
+
 
 @dataclass(frozen=True, eq=False)
 class Property:

@@ -29,6 +29,9 @@ class Detail(Enum):
     MINIMAL = "minimal"
     FULL = "full"
 
+    # Of each there is one, so identity tells them apart; Enum's own hash is a call into Python.
+    __hash__ = object.__hash__
+
 
 class Return(Enum):
     """What a caller prefers to get back after a change."""
@@ -157,10 +160,12 @@ def accepts_text(accept: str | None) -> bool:
 
 def preferences(prefer: str | None) -> Preferences:
     """What Prefer asks for. Unknown preferences are ignored, as RFC 7240 section 2 has it."""
+    if not prefer:
+        return _NO_PREFERENCES
     answer: Return | None = None
     size: int | None = None
     goes_on = False
-    for entry in (prefer or "").split(","):
+    for entry in prefer.split(","):
         name, _, value = entry.partition(";")[0].partition("=")
         name, value = name.strip().lower().removeprefix("odata."), value.strip().strip('"')
         if name == "return" and answer is None and value.lower() in ("minimal", "representation"):
@@ -196,11 +201,15 @@ class Conditions:
         return self.none_match is not None and bool(self.none_match & {"*", tag})
 
 
+_NO_PREFERENCES: Final = Preferences()
+_UNCONDITIONAL: Final = Conditions()
 _ENTITY_TAG: Final = re.compile(r'\s*(?:W/)?("[\x21\x23-\x7e\x80-\xff]*")\s*')
 
 
 def conditions(if_match: str | None, if_none_match: str | None) -> Conditions:
     """The conditions of a request. Raises Malformed for what is no list of entity tags."""
+    if if_match is None and if_none_match is None:
+        return _UNCONDITIONAL
     return Conditions(_entity_tags("If-Match", if_match), _entity_tags("If-None-Match", if_none_match))
 
 
@@ -264,6 +273,8 @@ def _at_least_4(text: str) -> bool:
 
 def check_json_body(content_type: str | None) -> None:
     """Refuse a write whose body is not declared as JSON in UTF-8. Raises UnsupportedMediaType with Graph's words."""
+    if content_type == "application/json":
+        return
     media_type, *parameters = (part.strip().lower() for part in (content_type or "").split(";"))
     if media_type != "application/json":
         raise UnsupportedMediaType("Entity only allows writes with a JSON Content-Type header.")

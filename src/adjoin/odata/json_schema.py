@@ -70,6 +70,8 @@ def value(declared: Property) -> Json:
 
 def wrapped(declared: Property) -> Json:
     """The value of a property as it is sent and answered alone (OData JSON 4.01 section 11)."""
+    if isinstance(declared.type, ComplexType) and not declared.collection:
+        return ref("schemas", declared.type.qualified)
     return _object({"@odata.context": {"type": "string"}, "value": value(declared)}, "value") | _CLOSED
 
 

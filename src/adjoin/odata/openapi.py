@@ -109,6 +109,8 @@ def _property_paths(path: str, root: Root, navigation: Navigation | None, declar
         item["patch"] = _set_property(root, navigation, declared, "Update", wrapped)
         if declared.nullable:
             item["delete"] = _clear_property(root, navigation, declared)
+    if declared.collection:
+        return {path: item, f"{path}/$count": {"get": _get_property(root, navigation, declared, "Count", bare)}}
     if not declared.scalar:
         return {path: item}
     return {path: item, f"{path}/$value": {"get": _get_property(root, navigation, declared, "Value", bare)}}

@@ -7,10 +7,13 @@ empty segments are passed over, since some clients double a slash (clients.md it
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
 from enum import Enum
+from functools import lru_cache
 from typing import Final
 from urllib.parse import unquote_to_bytes
+
+import msgspec
+from msgspec.structs import replace
 
 from adjoin.odata.edm import EntityType, Function, Model, Navigation, Property, Singleton
 from adjoin.odata.errors import Malformed, NotServed, ProtocolRefusal, UnknownSegment
@@ -21,8 +24,10 @@ MAX_SEGMENT_LENGTH: Final = 1_024
 
 _KEY_IN_PARENTHESES: Final = re.compile(r"([^()]+)\((.*)\)", re.DOTALL)
 _STRING_LITERAL: Final = re.compile(r"'((?:[^']|'')*)'", re.DOTALL)
-# What is the same decoded, as nearly every segment is.
+# What is the same decoded, as nearly every segment and nearly every path is.
 _PLAIN: Final = re.compile(r"[A-Za-z0-9$._~-]*")
+_PLAIN_PATH: Final = re.compile(r"(?:/[A-Za-z0-9$._~-]{1,1024}){1,32}")
+_KEY: Final = re.compile(r"[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}")
 # What URL Conventions 4 has besides, and is not carried out here.
 _NOT_SERVED: Final = re.compile(
     r"\$(?:all|each|entity|query|ref|crossjoin\(.*\)|filter\(.*\))", re.DOTALL | re.IGNORECASE
@@ -44,9 +49,11 @@ class Kind(Enum):
     PROPERTY = "property"
     VALUE = "property/$value"
 
+    # Of each there is one, so identity tells them apart; Enum's own hash is a call into Python.
+    __hash__ = object.__hash__
 
-@dataclass(frozen=True, slots=True)
-class Resource:
+
+class Resource(msgspec.Struct, frozen=True):
     """What a path names.
 
     `trail` holds the declared names that lead to it, without keys; `key` is as the caller wrote it, decoded;
@@ -82,7 +89,7 @@ class Resource:
         if self.kind in (Kind.PROPERTY, Kind.VALUE):
             parts.append(self.kind.value)
         elif self.kind is Kind.COUNT:
-            parts.append("$count")
+            parts += ["property", "$count"] if self.declared is not None else ["$count"]
         elif self.kind is Kind.FUNCTION:
             parts.append("function")
         elif len(parts) == 1:
@@ -95,6 +102,8 @@ def segments(raw_path: str) -> tuple[str, ...]:
 
     They are split before they are decoded, so that `%2F` stays inside its segment (URL Conventions section 2).
     """
+    if _PLAIN_PATH.fullmatch(raw_path):
+        return tuple(raw_path[1:].split("/"))
     parts = tuple(part for part in raw_path.split("/") if part)
     if len(parts) > MAX_SEGMENTS:
         raise Malformed(f"The path has more than {MAX_SEGMENTS} segments.")
@@ -119,6 +128,16 @@ def _decode(part: str) -> str:
 
 def parse(model: Model, parts: tuple[str, ...]) -> Resource:
     """The resource that these segments (below the version) name. Raises UnknownSegment or Malformed."""
+    if len(parts) > 1 and _KEY.fullmatch(parts[-1]):
+        at = _known(model, parts[:-1])
+        if at.kind is Kind.COLLECTION:
+            return Resource(Kind.ENTITY, at.trail, at.root, at.navigation, parts[-1])
+    return _known(model, parts)
+
+
+# Paths are many by their keys alone: what leads to a collection is read once.
+@lru_cache(maxsize=128)
+def _known(model: Model, parts: tuple[str, ...]) -> Resource:
     if not parts:
         return Resource(Kind.SERVICE)
     first, *rest = parts
@@ -181,10 +200,15 @@ def _below_property(at: Resource, rest: list[str]) -> Resource:
     if not rest:
         return at
     segment, *more = rest
-    if segment.lower() != "$value":
+    folded = segment.lower()
+    if at.declared is not None and not at.declared.scalar and folded not in ("$value", "$count"):
+        # A member, a type or an ordinal (URL Conventions 4.6, 4.8, 4.11).
+        raise NotServed(f"The segment '{segment[:64]}' is not served: no path leads into a value.")
+    counts = folded == "$count" and at.declared is not None and at.declared.collection
+    if folded != "$value" and not counts:
         raise _unknown(segment)
     _end(more)
-    return replace(at, kind=Kind.VALUE)
+    return replace(at, kind=Kind.COUNT if counts else Kind.VALUE)
 
 
 def _split_key(segment: str) -> tuple[str, str | None]:

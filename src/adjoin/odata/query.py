@@ -11,8 +11,9 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final, TypeVar
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import quote, unquote, unquote_to_bytes
 
 from adjoin.odata.binding import Surroundings, bind_filter, bind_order
 from adjoin.odata.bound import Bound, Operation, Order, Sort
@@ -20,17 +21,17 @@ from adjoin.odata.edm import EntityType, Model, Navigation
 from adjoin.odata.errors import Malformed, NotServed, OptionNotAllowed, UnknownName, UnknownOption
 from adjoin.odata.path import Kind
 from adjoin.odata.search import bind_search
+from adjoin.odata.selection import bind_select
+from adjoin.odata.splitting import split
 from adjoin.odata.values import Instant, unstorable
 
 T = TypeVar("T")
 
 MAX_LENGTH: Final = 32_768
 MAX_OPTIONS: Final = 64
-MAX_SELECTED: Final = 64
+_MAX_KNOWN: Final = 2_048  # characters of a query whose meaning is kept
 _MAX_NUMBER: Final = 2**31 - 1  # Edm.Int32, the type of $top and $skip
 
-# In words of a search an apostrophe is a letter.
-_SEARCH: Final = re.compile(r"\s*\$?search\s*=", re.IGNORECASE)
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _PHRASE: Final = re.compile(r'("|%22).*?("|%22)')
 _NUMBER: Final = re.compile(r"[0-9]{1,16}")
@@ -71,9 +72,9 @@ _EXPANDED: Final = frozenset(
 class Query:
     """What a URL asks of a resource.
 
-    `where` joins `$filter` and `$search`; `select` holds declared names in declared order, none for all; `token` and
-    `delta_token` are $skiptoken and $deltatoken as they came; `fingerprint` tells queries apart whose pages must not be
-    mixed.
+    `where` joins `$filter` and `$search`; `select` holds declared paths in declared order, none for all
+    (`selection.py`); `token` and `delta_token` are $skiptoken and $deltatoken as they came; `fingerprint` tells queries
+    apart whose pages must not be mixed.
     """
 
     where: Bound | None = None
@@ -87,6 +88,9 @@ class Query:
     delta_token: str | None = None
     fingerprint: str = ""
     expand: tuple[Expansion, ...] = ()
+
+
+_NOTHING: Final = Query()
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,14 +172,36 @@ def _decode(text: str) -> str:
 
 def check_no_options(raw: str) -> None:
     """Refuse every system option: those of a change have no meaning here. Raises OptionNotAllowed."""
+    if not raw:
+        return
     for name in given(raw).system:
         _refuse(name)
 
 
-def parse(raw: str, kind: Kind, model: Model, entity: EntityType | None, now: Instant) -> Query:
+def check_counts_all(raw: str) -> None:
+    """Refuse every option of a count of one property's values. Raises NotServed or OptionNotAllowed."""
+    for name in given(raw).system:
+        if name in _TAKEN[Kind.COUNT]:
+            raise NotServed(f"The query option '${name}' is not served where the values of a property are counted.")
+        _refuse(name)
+
+
+def parse(raw: str, kind: Kind, model: Model, entity: EntityType | None, now: Callable[[], Instant]) -> Query:
     """The query of a GET on a resource of this kind; names in it are those of `entity`."""
     if not raw:
-        return Query()
+        return _NOTHING
+    # Only `now()` makes a query mean another thing at another time; an escape could hide it.
+    if len(raw) <= _MAX_KNOWN and "now" not in (unquote(raw) if "%" in raw else raw).lower():
+        return _known(raw, kind, model, entity)
+    return _parse(raw, kind, model, entity, now())
+
+
+@lru_cache(maxsize=256)
+def _known(raw: str, kind: Kind, model: Model, entity: EntityType | None) -> Query:
+    return _parse(raw, kind, model, entity, Instant(0))
+
+
+def _parse(raw: str, kind: Kind, model: Model, entity: EntityType | None, now: Instant) -> Query:
     found = given(raw)
     around = Surroundings(model, entity, now, found.aliases) if entity is not None else None
     return _query(found.system, _TAKEN.get(kind, frozenset()), around)
@@ -192,7 +218,7 @@ def _query(found: Mapping[str, str], taken: frozenset[str], around: Surroundings
     return Query(
         where=_where(found, around),
         order=_named("orderby", bind_order, found, around) if "orderby" in found else (),
-        select=_select(found["select"], around) if "select" in found else (),
+        select=bind_select(found["select"], around.model, around.entity) if "select" in found else (),
         top=_whole_number("top", found),
         skip=_whole_number("skip", found) or 0,
         count=_boolean("count", found),
@@ -257,43 +283,10 @@ def _boolean(name: str, found: Mapping[str, str]) -> bool:
     return text.lower() == "true"
 
 
-def _select(text: str, around: Surroundings) -> tuple[str, ...]:
-    entity = around.entity
-    items = [part.strip() for part in text.split(",")]
-    if len(items) > MAX_SELECTED:
-        raise Malformed(f"$select names more than {MAX_SELECTED} properties.")
-    chosen: set[str] = set()
-    related: dict[str, None] = {}
-    for item in items:
-        if not item:
-            raise Malformed("An item of $select is empty.")
-        name = _without_cast(item, around)
-        declared = entity.find_property(name)
-        if name == "*":
-            chosen.update(each.name for each in entity.properties)
-        elif declared is not None:
-            chosen.add(declared.name)
-        elif navigation := entity.find_navigation(name):
-            related[navigation.name] = None
-        elif item.endswith(".*") or (item.startswith("@") and not item.startswith("@odata.")):
-            raise NotServed(f"'{item[:128]}' in $select is not served.")
-        else:
-            raise UnknownName(f"Could not find a property named '{item[:128]}' on type '{entity.qualified}'.")
-    names = tuple(each.name for each in entity.properties if each.name in chosen)
-    return () if len(names) == len(entity.properties) else (*names, *related)
-
-
-def _without_cast(item: str, around: Surroundings) -> str:
-    """The name behind a cast to the type itself: `microsoft.graph.entity/id` is `id`."""
-    type_name, slash, name = item.rpartition("/")
-    named = around.model.find_type(type_name) if slash else None
-    return name if any(named is each for each in around.entity.ancestry()) else item
-
-
 def _expand(text: str, around: Surroundings) -> tuple[Expansion, ...]:
     entity = around.entity
     items: list[Expansion] = []
-    for item in _split(text, ","):
+    for item in split(text, ",", "$expand"):
         name, parenthesis, rest = item.strip().partition("(")
         nested = rest.removesuffix(")") if parenthesis else ""
         if parenthesis and not rest.endswith(")"):
@@ -316,7 +309,7 @@ def _expand(text: str, around: Surroundings) -> tuple[Expansion, ...]:
 
 def _nested(text: str, navigation: Navigation, around: Surroundings) -> Query:
     system: dict[str, str] = {}
-    for part in _split(text, ";") if text.strip() else []:
+    for part in split(text, ";", "$expand") if text.strip() else []:
         name, _, nested = part.strip().partition("=")
         if _system_name(name) is None:
             raise UnknownOption(f"The query option '{name[:64]}' is unknown inside $expand.")
@@ -327,33 +320,6 @@ def _nested(text: str, navigation: Navigation, around: Surroundings) -> Query:
 
 def _as_options(nested: str, aliases: Mapping[str, str]) -> str:
     """The nested options of an expansion, and the aliases they may use, as the query of a URL of their own."""
-    named = [part.strip().partition("=") for part in _split(nested, ";") if part.strip()]
+    named = [part.strip().partition("=") for part in split(nested, ";", "$expand") if part.strip()]
     pairs = [(name, value) for name, _, value in named] + list(aliases.items())
     return "&".join(f"{quote(name, safe='$@')}={quote(value)}" for name, value in pairs)
-
-
-def _split(text: str, sign: str) -> list[str]:
-    """The parts between signs that stand outside quotes and parentheses. Raises Malformed where those do not pair."""
-    parts, depth, quote, start, option, escaped = [], 0, "", 0, 0, False
-    for at, char in enumerate(text):
-        if escaped:
-            escaped = False
-        elif quote:
-            # Strings in double quotes are those of JSON and of $search.
-            escaped = char == "\\" and quote == '"'
-            quote = "" if char == quote else quote
-        elif char == '"' or (char == "'" and not _SEARCH.match(text, option)):
-            quote = char
-        elif char in "()":
-            depth += 1 if char == "(" else -1
-            option = at + 1 if depth == 1 and char == "(" else option
-        elif char in ",;":
-            option = at + 1 if char == ";" else option
-            if char == sign and depth == 0:
-                parts.append(text[start:at])
-                start = at + 1
-        if depth < 0:
-            raise Malformed("A parenthesis in $expand is closed that was not opened.", at)
-    if depth or quote:
-        raise Malformed("A parenthesis or quote in $expand is not closed.")
-    return [*parts, text[start:]]

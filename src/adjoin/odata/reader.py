@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NoReturn
@@ -97,8 +98,7 @@ def read_object(body: bytes) -> Mapping[str, Any]:
     """The members of a body that is a JSON object. Raises MalformedBody."""
     try:
         # PowerShell writes a byte order mark; RFC 8259 section 8.1 lets a reader pass over it.
-        text = body.decode("utf-8-sig")
-        value = json.loads(text, object_pairs_hook=_members, parse_constant=_no_constant)
+        value = _JSON.decode(body.removeprefix(BOM_UTF8).decode())
     except UnicodeDecodeError:
         raise MalformedBody(_UNREADABLE, "The body is not valid UTF-8.") from None
     except json.JSONDecodeError as error:
@@ -125,6 +125,9 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(text: str) -> NoReturn:
     raise MalformedBody(_UNREADABLE, f"{text} is not JSON.")
+
+
+_JSON: Final = json.JSONDecoder(object_pairs_hook=_members, parse_constant=_no_constant)
 
 
 def _check_type(model: Model, entity: EntityType, named: object) -> None:

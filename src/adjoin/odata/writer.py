@@ -6,14 +6,16 @@ struct is made once; encoding rows of such structs costs a quarter of encoding d
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import starmap
 from typing import Any, Final, cast
 
 import msgspec
 
-from adjoin.odata.edm import EntityType, Primitive, Property
+from adjoin.odata import held
+from adjoin.odata.edm import ComplexType, EntityType, Property
 from adjoin.odata.headers import Detail
 from adjoin.odata.path import Resource
 
@@ -22,8 +24,7 @@ Row = Sequence[str | int | bool | msgspec.Raw | None]
 _ENCODER: Final = msgspec.json.Encoder()
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """Where an answer hangs: the service root as the caller wrote it, and the resource asked for."""
 
     root: str
@@ -64,7 +65,7 @@ class Expanded:
             members[f"{self.name}@odata.count"] = self.count
         if self.next_link is not None:
             members[f"{self.name}@odata.nextLink"] = self.next_link
-        members[self.name] = [shape.make([], self.place, row) for row in self.rows]
+        members[self.name] = shape.make_all(self.place, self.rows)
         return members
 
 
@@ -75,11 +76,11 @@ def entity(
     detail: Detail = Detail.MINIMAL,
     expanded: Sequence[Expanded] = (),
 ) -> bytes:
-    """One entity. `select` names the properties to show, in declared case; none means all."""
+    """One entity. `select` names what to show by declared paths, `actor/userId`; none means all."""
     resource = place.resource
     shape = _shape(resource.type, select, detail, True)
     suffix = "" if resource.navigation is None else "/$entity"
-    shown = (*select, *(each.context for each in expanded))
+    shown = (*select, *(each.context for each in expanded)) if expanded else select
     leading: list[Any] = [] if detail is Detail.NONE else [place.context(shown, suffix)]
     whole = shape.make(leading, place, row)
     if not expanded:
@@ -105,7 +106,7 @@ def collection(
             context=msgspec.UNSET if detail is Detail.NONE else place.context(select),
             count=msgspec.UNSET if count is None else count,
             next_link=msgspec.UNSET if next_link is None else next_link,
-            value=[shape.make([], place, row) for row in rows],
+            value=shape.make_all(place, rows),
         )
     )
 
@@ -137,13 +138,18 @@ def delta(
 
 
 def single(place: Place, key: str | None, declared: Property, value: object, detail: Detail = Detail.MINIMAL) -> bytes:
-    """The value of one property, wrapped (OData JSON 4.01 section 11)."""
+    """The value of one property: a complex one is an object already, others are wrapped (OData JSON 4.01, 11)."""
     at = "/".join(place.resource.trail) + (f"('{key}')" if key is not None else "")
     members: dict[str, object] = {}
     if detail is not Detail.NONE:
         members["@odata.context"] = f"{place.root}/$metadata#{at}/{declared.name}"
-    members["value"] = value
-    return _ENCODER.encode(members)
+    shown = held.show(declared, (), detail is Detail.FULL)
+    value = value if shown is None else shown(value)
+    if declared.collection or not isinstance(declared.type, ComplexType):
+        members["value"] = value
+        return _ENCODER.encode(members)
+    whole = msgspec.json.decode(value) if isinstance(value, msgspec.Raw) else value
+    return _ENCODER.encode(members | cast("dict[str, object]", whole))
 
 
 def error(
@@ -180,14 +186,19 @@ class _Shape:
     """How rows of one type are shown: the struct to fill, what goes before the properties, and which are shown."""
 
     def __init__(self, of: EntityType, select: tuple[str, ...], detail: Detail, leading: tuple[str, ...]) -> None:
-        self._at = [at for at, each in enumerate(of.properties) if not select or each.name in select]
+        wanted = held.heads(select)
+        self._at = [at for at, each in enumerate(of.properties) if not select or each.name in wanted]
         self._key_at = of.properties.index(of.key)
         self._whole = not select and detail is not Detail.FULL
         self._full = detail is Detail.FULL
-        self._type = [] if detail is Detail.NONE else [f"#{of.qualified}"]
+        name = None if detail is Detail.NONE else f"#{of.qualified}"
+        # Where it comes first, the type is the struct's tag, which costs nothing for each.
+        self._tag = None if leading else name
+        self._type = [name] if leading and name is not None else []
         shown = [of.properties[at] for at in self._at]
-        self._annotated = [_annotation(each) if self._full else None for each in shown]
-        self._struct = _struct([*leading, *self._control_names(), *self._names(shown)])
+        self._annotated = [held.annotation(each) if self._full else None for each in shown]
+        self._shows = [held.show(each, held.below(each.name, select), self._full) for each in shown]
+        self._struct = _struct([*leading, *self._control_names(), *self._names(shown)], self._tag)
 
     def _control_names(self) -> list[str]:
         return [*(["@odata.type"] if self._type else []), *(["@odata.id", "@odata.editLink"] if self._full else [])]
@@ -198,17 +209,23 @@ class _Shape:
             names += [each.name] if annotation is None else [f"{each.name}@odata.type", each.name]
         return names
 
+    def make_all(self, place: Place, rows: Sequence[Row]) -> list[msgspec.Struct]:
+        """The structs of a collection's rows."""
+        if self._whole:
+            return list(starmap(self._struct, rows))
+        return [self.make([], place, row) for row in rows]
+
     def make(self, leading: list[Any], place: Place, row: Row) -> msgspec.Struct:
         if self._whole:
-            return cast("msgspec.Struct", self._struct(*leading, *self._type, *row))
+            return self._struct(*leading, *self._type, *row)
         values = [*leading, *self._type]
         if self._full:
             values += self._links(place, str(row[self._key_at]))
-        for at, annotation in zip(self._at, self._annotated, strict=True):
+        for at, annotation, show in zip(self._at, self._annotated, self._shows, strict=True):
             if annotation is not None:
                 values.append(annotation)
-            values.append(row[at])
-        return cast("msgspec.Struct", self._struct(*values))
+            values.append(row[at] if show is None else show(row[at]))
+        return self._struct(*values)
 
     def _links(self, place: Place, key: str) -> tuple[str, str]:
         if place.resource.navigation is None:
@@ -218,18 +235,11 @@ class _Shape:
         return f"{place.root}/{at}", at
 
 
-def _annotation(declared: Property) -> str | None:
-    """The type annotation that odata.metadata=full puts on values whose JSON form does not tell their type."""
-    if declared.collection or not isinstance(declared.type, Primitive):
-        return f"#{declared.type_name.replace('Edm.', '')}"
-    if declared.type in (Primitive.STRING, Primitive.BOOLEAN):
-        return None
-    return f"#{declared.type.value.removeprefix('Edm.')}"
-
-
-def _struct(names: list[str]) -> Any:
+def _struct(names: list[str], tag: str | None) -> Callable[..., msgspec.Struct]:
     fields = [(f"f{number}", Any) for number in range(len(names))]
-    return msgspec.defstruct("Shown", fields, rename={f"f{number}": name for number, name in enumerate(names)})
+    rename = {f"f{number}": name for number, name in enumerate(names)}
+    # None of them is part of a cycle, and the collector is spared a thousand objects for a page.
+    return msgspec.defstruct("Shown", fields, rename=rename, tag_field=tag and "@odata.type", tag=tag, gc=False)
 
 
 @lru_cache(maxsize=512)

@@ -11,32 +11,41 @@ from adjoin.identity.errors import RevokedToken
 from adjoin.identity.issuer import CLI_CLIENT
 from adjoin.service.errors import NotLicensed, NotPermitted, PersonalAccount, UnknownTenant
 from adjoin.store import revocations, tenants
-from adjoin.store.database import Session
+from adjoin.store.database import Database
+from adjoin.store.memory import Memory
 from adjoin.store.tenants import Tenant
 
 
-async def check_standing(session: Session, caller: Caller, now: float) -> None:
+async def check_standing(database: Database, memory: Memory, caller: Caller, now: float) -> None:
     """Refuse a token whose application or person no longer is as it was when the token was made. Raises RevokedToken.
 
     What is kept here says nothing about the callers of external issuers: they are revoked where they come from.
     """
     if caller.issuer is not None or caller.client_id == CLI_CLIENT or caller.personal:
         return
+    tenant, client, person = caller.tenant_id, caller.client_id, caller.subject
     if caller.kind is Kind.APPLICATION:
-        counts_from = await revocations.program_counts_from(session, caller.tenant_id, caller.client_id)
+        counts_from = await memory.recall(
+            database, (tenant, client), lambda session: revocations.program_counts_from(session, tenant, client)
+        )
     else:
-        counts_from = await revocations.person_counts_from(session, caller.tenant_id, caller.client_id, caller.subject)
+        counts_from = await memory.recall(
+            database,
+            (tenant, client, person),
+            lambda session: revocations.person_counts_from(session, tenant, client, person),
+        )
     if counts_from is None:
         raise RevokedToken(int(now), caller.can_take_challenge)
     if (caller.issued or 0) < counts_from:
         raise RevokedToken(counts_from, caller.can_take_challenge)
 
 
-async def admit(session: Session, caller: Caller, now: float) -> Tenant:
+async def admit(database: Database, memory: Memory, caller: Caller, now: float) -> Tenant:
     """The tenant in which the caller acts at this Unix time. Raises PersonalAccount, UnknownTenant or NotLicensed."""
     if caller.personal:
         raise PersonalAccount
-    tenant = await tenants.find(session, caller.tenant_id)
+    tenant_id = caller.tenant_id
+    tenant = await memory.recall(database, tenant_id, lambda session: tenants.find(session, tenant_id))
     if tenant is None:
         raise UnknownTenant
     if not tenant.licensed(now):

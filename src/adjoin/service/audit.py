@@ -14,6 +14,7 @@ from adjoin import model
 from adjoin.identity.caller import Caller, Kind
 from adjoin.odata.edm import EntityType
 from adjoin.odata.values import BadValue, Instant, parse_guid, time_ordered_guid
+from adjoin.service.turns import Turns
 from adjoin.store import changes, rows
 from adjoin.store.changes import Kind as ChangeKind
 from adjoin.store.columns import Row, Value
@@ -24,6 +25,7 @@ SUCCESS: Final = "Success"
 FAILURE: Final = "Failure"
 _TABLE: Final = table_of(model.AUDIT_EVENT)
 _COMPONENT: Final = "Domain Join Connectors"
+_ADMINISTRATION: Final = "Administration"
 _SIGN_IN: Final = "Sign-in"
 _TRACKED: Final = frozenset(each.binding.qualified for each in model.BETA.functions)
 _KINDS: Final[Mapping[str, ChangeKind]] = {
@@ -32,8 +34,8 @@ _KINDS: Final[Mapping[str, ChangeKind]] = {
     "Delete": ChangeKind.DELETED,
 }
 _DAY_MS: Final = 86_400_000
-# How many events are dropped with one that is added, so that no change waits for a large clean-up.
-_DROPPED_AT_ONCE: Final = 100
+# How many events are dropped at a turn, so that no change waits for a large clean-up.
+_DROPPED_AT_ONCE: Final = 4_096
 
 _SERVICE: Final[Mapping[str, object]] = {
     "auditActorType": "Application",
@@ -56,30 +58,64 @@ class Recorder:
     new_id: Callable[[], str]
     now: float
     keep_days: int
+    turns: Turns
 
     def of_service(self) -> Recorder:
         """The record of what the service does by itself in the course of the request."""
         return replace(self, actor=_SERVICE)
 
     async def change(
-        self, session: Session, tenant: int, entity: EntityType, operation: str, before: Row | None, after: Row | None
+        self,
+        session: Session,
+        tenant: int,
+        entity: EntityType,
+        operation: str,
+        before: Row | None,
+        after: Row | None,
+        reasons: Sequence[str] = (),
     ) -> None:
         """Record a change: Create, Patch or Delete, with the row before and after as far as there is one.
 
-        What functions of the model tell of goes into the log of changes, too.
+        `reasons` are in words: why a state is what it is. What functions of the model tell of goes into the log of
+        changes, too.
         """
-        name = entity.name[:1].upper() + entity.name[1:]
-        key = entity.properties.index(entity.key)
-        shown = after or before or ()
+        modified = _modified(entity, before, after)
+        modified += [{"displayName": "reason", "oldValue": None, "newValue": each} for each in reasons]
+        resource = _resource(entity, after or before or (), modified)
+        activity = f"{operation} {resource['auditResourceType']}"
+        await self._add(session, tenant, activity, operation, SUCCESS, _COMPONENT, [resource])
+        key = resource["resourceId"]
+        if entity.qualified in _TRACKED and isinstance(key, str):
+            await changes.append(session, tenant, key, _KINDS[operation], Instant.from_unix(self.now).ticks)
+
+    async def act(self, session: Session, tenant: int, entity: EntityType, words: str, row: Row) -> None:
+        """Record what was done with an entity and changed nothing that it shows; `words` say what."""
+        resource = _resource(entity, row, [])
+        activity = f"{words} {resource['auditResourceType']}"
+        await self._add(session, tenant, activity, "Action", SUCCESS, _COMPONENT, [resource])
+
+    async def administration(
+        self,
+        session: Session,
+        tenant: int,
+        operation: str,
+        of: tuple[str, str, str],
+        changed: Mapping[str, tuple[object, object]],
+    ) -> None:
+        """Record what was done to an account, an application or a tenant: `of` is its kind, its name and its id."""
+        kind, name, key = of
+        modified = [
+            {"displayName": each, "oldValue": _text(old), "newValue": _text(new)}
+            for each, (old, new) in changed.items()
+            if old != new
+        ]
         resource = {
-            "displayName": _text(_named(entity, shown, "displayName")),
-            "modifiedProperties": _modified(entity, before, after),
-            "auditResourceType": name,
-            "resourceId": _text(shown[key]) if shown else None,
+            "displayName": name,
+            "modifiedProperties": modified,
+            "auditResourceType": kind,
+            "resourceId": key,
         }
-        await self._add(session, tenant, f"{operation} {name}", operation, SUCCESS, _COMPONENT, [resource])
-        if entity.qualified in _TRACKED and shown:
-            await changes.append(session, tenant, str(shown[key]), _KINDS[operation], Instant.from_unix(self.now).ticks)
+        await self._add(session, tenant, f"{operation} {kind}", operation, SUCCESS, _ADMINISTRATION, [resource])
 
     async def refused_sign_in(self, session: Session, tenant: int, why: str) -> None:
         """Record a sign-in that was refused; `why` is Entra's words, which hold no secret."""
@@ -116,8 +152,9 @@ class Recorder:
             "category": "DeviceConfiguration",
         }
         await rows.insert(session, _TABLE, tenant, values, 1)
-        oldest = time_ordered_guid(max(int(self.now * 1_000) - self.keep_days * _DAY_MS, 0), bytes(10))
-        await rows.drop_before(session, _TABLE, tenant, oldest, _DROPPED_AT_ONCE)
+        if self.turns.take((_TABLE.name, tenant), self.now):
+            oldest = time_ordered_guid(max(int(self.now * 1_000) - self.keep_days * _DAY_MS, 0), bytes(10))
+            await rows.drop_before(session, _TABLE, tenant, oldest, _DROPPED_AT_ONCE)
 
 
 def actor_of(caller: Caller, address: str | None) -> dict[str, object]:
@@ -132,6 +169,15 @@ def actor_of(caller: Caller, address: str | None) -> dict[str, object]:
         "servicePrincipalName": None,
         "ipAddress": address,
         "userId": None if is_program else caller.subject,
+    }
+
+
+def _resource(entity: EntityType, shown: Row | tuple[()], modified: list[dict[str, object]]) -> dict[str, object]:
+    return {
+        "displayName": _text(_named(entity, shown, "displayName")),
+        "modifiedProperties": modified,
+        "auditResourceType": entity.name[:1].upper() + entity.name[1:],
+        "resourceId": _text(shown[entity.properties.index(entity.key)]) if shown else None,
     }
 
 

@@ -6,7 +6,7 @@ These are the rules that hold for every entity type; what a type has of its own 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from adjoin.odata.bound import Bound
@@ -14,21 +14,21 @@ from adjoin.odata.edm import EntityType
 from adjoin.odata.paging import Continuation
 from adjoin.odata.query import Query
 from adjoin.odata.values import BadValue, Instant, parse_guid
-from adjoin.service import repeats
+from adjoin.service import removal, repeats
 from adjoin.service.audit import Recorder
 from adjoin.service.errors import NotFound, Taken
 from adjoin.service.repeats import Repeatable
+from adjoin.service.turns import Turns
 from adjoin.service.world import World
 from adjoin.store import rows
 from adjoin.store.columns import Row, Stored, Table, Value
 from adjoin.store.database import Database, Session
+from adjoin.store.reach import short_page
 from adjoin.store.rows import Mark, Part
 from adjoin.store.tables import table_of
 from adjoin.store.tenants import Tenant
 
 PAGE_SIZE: Final = 1_000
-# How many rows that the clock removed go with one change, so that none waits for a large clean-up.
-_DROPPED_AT_ONCE: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,7 @@ class Change:
     check: Callable[[int], None] = _unconditional
     repeatable: Repeatable | None = None
     recorder: Recorder | None = None
+    turns: Turns = field(default_factory=Turns)
 
     async def carry_out(self, act: Callable[[Session], Awaitable[Stored | None]]) -> Stored | None:
         """Run `act` in a transaction, or give what came of it when the same request came first."""
@@ -85,15 +86,12 @@ class Change:
     def ticks(self) -> int:
         return Instant.from_unix(self.now).ticks
 
-    async def drop_removed(self, session: Session, table: Table, key: str | None = None) -> bool:
-        """Drop some rows that the clock removed, or the one with this key, and record it; True if there were any."""
-        dropped = await rows.drop_removed(session, table, self.tenant.number, self.ticks, _DROPPED_AT_ONCE, key)
-        if self.recorder is not None:
-            for each in dropped:
-                await self.recorder.of_service().change(
-                    session, self.tenant.number, table.type, "Delete", each.row, None
-                )
-        return bool(dropped)
+    async def drop_removed(self, session: Session, table: Table, key: str | None = None) -> None:
+        """Drop some rows that the clock removed if it is time, or the one with this key, and record it."""
+        if key is None:
+            await removal.drop_some(session, table, self.tenant.number, self.ticks, self.recorder, self.turns)
+        else:
+            await removal.drop(session, table, self.tenant.number, self.ticks, self.recorder, key)
 
 
 async def page(database: Database, tenant: Tenant, entity: EntityType, wanted: Wanted, now: float) -> Page:
@@ -111,20 +109,21 @@ async def page(database: Database, tenant: Tenant, entity: EntityType, wanted: W
         after=Mark(goes_on.after, goes_on.values) if goes_on else None,
     )
     ticks = Instant.from_unix(now).ticks
-    found, marks = await rows.page(database.reader, table, tenant.number, part, ticks)
+    session = database.reader if short_page(table, part.where, part.order, part.skip) else database.scanner
+    found, mark_of = await rows.page(session, table, tenant.number, part, ticks)
     shown = found[:limit]
     left = None if remaining is None else remaining - len(shown)
     continuation = None
     if len(found) > limit and shown and left != 0:
-        last = marks[limit - 1]
+        last = mark_of(limit - 1)
         continuation = Continuation(last.key, last.values, left, size)
-    number = await rows.count(database.reader, table, tenant.number, query.where, ticks) if query.count else None
+    number = await count(database, tenant, entity, now, query.where) if query.count else None
     return Page(shown, continuation, number)
 
 
 async def count(database: Database, tenant: Tenant, entity: EntityType, now: float, where: Bound | None = None) -> int:
     """How many entities the tenant has for which `where` holds."""
-    return await rows.count(database.reader, table_of(entity), tenant.number, where, Instant.from_unix(now).ticks)
+    return await rows.count(database.scanner, table_of(entity), tenant.number, where, Instant.from_unix(now).ticks)
 
 
 async def get(database: Database, tenant: Tenant, entity: EntityType, key: str, now: float) -> Stored:
@@ -136,16 +135,17 @@ async def get(database: Database, tenant: Tenant, entity: EntityType, key: str, 
 async def create(change: Change, entity: EntityType, values: Mapping[str, Value], world: World) -> Stored:
     """A new entity, under the key among `values` or else under a new one. Raises Taken."""
     table, version = table_of(entity), int(change.now * 1_000)
-    whole = {entity.key.name: world.new_id(), **values}
-    key = str(whole[entity.key.name])
+    given = values.get(entity.key.name)
+    key = world.new_id() if given is None else str(given)
+    whole = {**values, entity.key.name: key}
 
     async def act(session: Session) -> Stored:
+        if given is not None:
+            if await rows.get(session, table, change.tenant.number, key, change.ticks) is not None:
+                raise Taken(key)
+            await change.drop_removed(session, table, key)
         await change.drop_removed(session, table)
         made = await rows.insert(session, table, change.tenant.number, whole, version)
-        if made is None and await change.drop_removed(session, table, key):
-            made = await rows.insert(session, table, change.tenant.number, whole, version)
-        if made is None:
-            raise Taken(key)
         await change.record(session, entity, "Create", None, made.row)
         return made
 

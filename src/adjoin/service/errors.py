@@ -78,3 +78,43 @@ class Stale(ServiceRefusal):
 
 class NotSubscribed(ServiceRefusal):
     """A subscription that is not taken: for what it asks, or because its receiver did not consent."""
+
+
+class InvitationRefused(ServiceRefusal):
+    """A code that enrols nobody. Which of the reasons it is would help only who guesses."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The invitation code is not known, was used before, or is over. `adjoin connector invite` makes a new one."
+        )
+
+
+class NotProven(ServiceRefusal):
+    """A connector's key comes without the proof that the connector holds it."""
+
+
+class ConnectorRemoved(ServiceRefusal):
+    """The connector that calls has no entry any more."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This connector was removed from the registry. To use it again, get an invitation with `adjoin "
+            "connector invite` on the server; on its machine, `adjoin connector leave`, then `adjoin connector enroll`."
+        )
+
+
+class UsedElsewhere(ServiceRefusal):
+    """A connector's key is used by another program, too."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The key of this connector is used by another program, too, which checked in meanwhile. If you copied this "
+            "machine, enrol the copy anew; if not, the key was stolen: delete the connector and enrol it anew."
+        )
+
+
+class UnknownWork(ServiceRefusal):
+    """There is no such piece of work for this connector."""
+
+    def __init__(self) -> None:
+        super().__init__("There is no such work for this connector.")

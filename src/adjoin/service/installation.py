@@ -6,21 +6,24 @@ The server and every command open it the same way, and may do so at the same tim
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from adjoin.identity.keys import KeyRing
 from adjoin.identity.rotation import LiveRing
 from adjoin.odata.paging import TokenKey
+from adjoin.service.turns import Turns
 from adjoin.service.world import World
 from adjoin.store import settings, tenants
 from adjoin.store.database import Database, Session, Unusable
+from adjoin.store.memory import Memory
 from adjoin.store.migrate import migrate
 from adjoin.store.sqlite import SQLite
 from adjoin.store.tenants import ACTIVE, Tenant
 
 FIRST_TENANT: Final = "default"
+AUDIT_DAYS: Final = 365
 _PAGING_KEY: Final = "paging-key"
 
 
@@ -31,7 +34,9 @@ class Installation:
     database: Database
     keys: LiveRing
     paging_key: TokenKey
-    audit_days: int = 365
+    memory: Memory = field(default_factory=Memory)
+    turns: Turns = field(default_factory=Turns)
+    audit_days: int = AUDIT_DAYS
     """How many days audit events are kept."""
 
     @property
@@ -40,7 +45,9 @@ class Installation:
         return self.keys.ring
 
 
-async def open_installation(data_dir: Path, database_file: Path, keys_dir: Path, world: World) -> Installation:
+async def open_installation(
+    data_dir: Path, database_file: Path, keys_dir: Path, world: World, audit_days: int = AUDIT_DAYS
+) -> Installation:
     """Open an installation, making what is missing. Raises Unusable or a KeyRefusal."""
     _make_private(data_dir)
     _make_private(database_file.parent)
@@ -54,7 +61,7 @@ async def open_installation(data_dir: Path, database_file: Path, keys_dir: Path,
     except BaseException:
         await database.close()
         raise
-    return Installation(database, keys, TokenKey(paging_key))
+    return Installation(database, keys, TokenKey(paging_key), audit_days=audit_days)
 
 
 async def _begin(database: Database, world: World) -> bytes:

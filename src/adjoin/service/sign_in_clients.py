@@ -10,8 +10,10 @@ from typing import Final
 
 from adjoin.identity import assertions, issuer
 from adjoin.identity.assertions import Assertion, BadAssertion
+from adjoin.odata.values import Instant
+from adjoin.service import connectors as rules
 from adjoin.service.sign_in import SignInRefusal, TokenService
-from adjoin.store import applications, grants
+from adjoin.store import applications, connectors, grants
 from adjoin.store.applications import Application, Key
 from adjoin.store.grants import Kept
 from adjoin.store.tenants import Tenant
@@ -47,6 +49,8 @@ class Client:
 
     application: Application
     proof: Proof
+    connector: bool = False
+    """It is a connector, which gets tokens for the connector API alone."""
 
     @property
     def id(self) -> str:
@@ -96,15 +100,48 @@ async def _by_assertion(service: TokenService, tenant: Tenant, offered: Offered,
         client_id = assertion.subject.lower()
         if offered.client_id is not None and offered.client_id.lower() != client_id:
             raise BadAssertion(700021, "The client assertion is of another application than 'client_id'.")
-        found = await registered(service, tenant, client_id)
+        connector = await _connector(service, tenant, client_id)
+        found = connector or await registered(service, tenant, client_id)
         if found.public:
             raise _is_public()
-        key = await _key(service, tenant, found, assertion)
+        find = _key if connector is None else _connector_key
+        key = await find(service, tenant, found, assertion)
         expires = assertions.verify(assertion, key.public_key, offered.audiences, service.now)
     except BadAssertion as bad:
         raise SignInRefusal("invalid_client", bad.number, bad.message) from None
     await _use_once(service, tenant, found, assertion, offered.content, expires)
-    return Client(found, Proof.CERTIFICATE)
+    if connector is not None:
+        await service.installation.database.write(
+            lambda session: connectors.confirm_key(session, tenant.number, found.id, key.thumbprint)
+        )
+    return Client(found, Proof.CERTIFICATE, connector is not None)
+
+
+async def _connector(service: TokenService, tenant: Tenant, client_id: str) -> Application | None:
+    """An enrolled connector as the application that it is to the token service."""
+    now = Instant.from_unix(service.now).ticks
+    found = await connectors.find(service.installation.database.reader, tenant.number, client_id, now)
+    if found is None or found.enrolled is None:
+        return None
+    return Application(
+        id=client_id,
+        object_id=client_id,
+        name=rules.text(found["displayName"]),
+        permissions=(rules.PERMISSION,),
+        secret_digest=None,
+        created=found.enrolled,
+    )
+
+
+async def _connector_key(service: TokenService, tenant: Tenant, application: Application, assertion: Assertion) -> Key:
+    reader = service.installation.database.reader
+    held = {each.thumbprint: each for each in await connectors.keys(reader, tenant.number, application.id)}
+    key = next((held[name] for name in map(_thumbprint, assertion.names) if name in held), None)
+    if key is None:
+        raise _not_registered(application)
+    if key.expires <= service.now:
+        raise BadAssertion(700027, "The client assertion is signed by a key whose time is over.")
+    return Key(key.thumbprint, key.public_key, key.expires, key.created)
 
 
 async def _key(service: TokenService, tenant: Tenant, application: Application, assertion: Assertion) -> Key:
@@ -115,7 +152,11 @@ async def _key(service: TokenService, tenant: Tenant, application: Application, 
             if key.expires is not None and key.expires <= service.now:
                 raise BadAssertion(700027, "The client assertion is signed by the key of an expired certificate.")
             return key
-    raise BadAssertion(
+    raise _not_registered(application)
+
+
+def _not_registered(application: Application) -> BadAssertion:
+    return BadAssertion(
         700027, f"The key that signed the client assertion is not registered on application '{application.id}'."
     )
 

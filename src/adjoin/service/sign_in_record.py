@@ -61,7 +61,8 @@ class Record:
             "ipAddress": address,
             "userId": person.id if person else None,
         }
-        recorder = Recorder(actor, correlation, service.world.new_id, now, service.installation.audit_days)
+        kept = service.installation
+        recorder = Recorder(actor, correlation, service.world.new_id, now, kept.audit_days, kept.turns)
         with suppress(StoreRefusal):  # refused it is, whether there is room to say so or not
             await service.installation.database.write(
                 lambda session: recorder.refused_sign_in(session, tenant.number, refusal.message)

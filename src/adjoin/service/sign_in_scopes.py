@@ -11,6 +11,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from adjoin.identity.clouds import GRAPH_APP_ID, Cloud
+from adjoin.service.connectors import AUDIENCE
 from adjoin.service.sign_in import SignInRefusal
 
 _OPENID: Final = ("openid", "profile", "email", "offline_access")
@@ -73,6 +74,12 @@ def check_application_scope(scope: str, cloud: Cloud, origin: str) -> None:
     if not scope.endswith(f"/{_DEFAULT}"):
         raise SignInRefusal("invalid_scope", 1002012, f"The provided value for scope {scope[:128]} is not valid.")
     check_resource(scope.removesuffix(f"/{_DEFAULT}"), cloud, origin)
+
+
+def check_connector_scope(scope: str) -> None:
+    """Refuse what a connector cannot ask for as itself: anything but the connector API's `.default`."""
+    if scope != f"{AUDIENCE}/{_DEFAULT}":
+        raise SignInRefusal("invalid_scope", 1002012, f"A connector asks for the scope {AUDIENCE}/{_DEFAULT} alone.")
 
 
 def check_resource(resource: str, cloud: Cloud, origin: str) -> None:

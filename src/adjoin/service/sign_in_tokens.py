@@ -9,6 +9,7 @@ from adjoin.identity.caller import Kind
 from adjoin.identity.id_tokens import SignIn
 from adjoin.identity.issuer import Grant
 from adjoin.service import sign_in_scopes
+from adjoin.service.connectors import AUDIENCE
 from adjoin.service.sign_in import LIFETIME, TokenService
 from adjoin.service.sign_in_clients import Client, Proof
 from adjoin.service.sign_in_scopes import Scopes
@@ -64,6 +65,7 @@ def for_application(service: TokenService, tenant: Tenant, client: Client, capab
         certificate=client.proof is Proof.CERTIFICATE,
         cloud=service.cloud,
         counts_from=found.revoked_before,
+        audience=AUDIENCE if client.connector else None,
     )
     return _tokens(_minted(service, grant))
 

@@ -13,6 +13,8 @@ from typing import Final
 from adjoin.odata.values import time_ordered_guid
 
 _BLOCK: Final = 4_096
+# The two bits that say which kind of GUID it is, put in place of a random digit's upper two (RFC 9562, 4.1).
+_VARIANT: Final = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
 
 class RandomBlock:
@@ -51,9 +53,8 @@ class World:
 
     def new_request_id(self) -> str:
         """A new GUID that tells nothing (RFC 9562 version 4)."""
-        number = int.from_bytes(self.random(16)) & ~(0xF << 76 | 0x3 << 62) | 0x4 << 76 | 0x2 << 62
-        text = f"{number:032x}"
-        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+        text = self.random(16).hex()
+        return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{_VARIANT[text[16]]}{text[17:20]}-{text[20:]}"
 
     def timestamp(self) -> str:
         """The time in UTC to the second, as records carry it."""

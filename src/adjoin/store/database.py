@@ -6,6 +6,8 @@ SQL is written once, with `?1`-style parameters; each engine puts them in its ow
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol, TypeVar
 
 from adjoin.odata.errors import Refusal
@@ -13,8 +15,33 @@ from adjoin.odata.errors import Refusal
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, eq=False)
+class Insertion:
+    """An INSERT of rows of one form: what stands before VALUES, and how many values a row has. One for each table."""
+
+    into: str
+    width: int
+
+    @lru_cache(maxsize=256)  # noqa: B019 - they live as long as the program
+    def text(self, rows: int) -> str:
+        """The statement for this many rows."""
+        places = (
+            f"({', '.join(f'?{at * self.width + number}' for number in range(1, self.width + 1))})"
+            for at in range(rows)
+        )
+        return f"{self.into} VALUES {', '.join(places)}"
+
+
 class Session(Protocol):
     """One connection's view: the current state for a read, the open transaction for a write."""
+
+    async def insert(self, insertion: Insertion, row: Sequence[object]) -> None:
+        """Insert a row, at the latest before the next fetch or the end of the transaction.
+
+        Rows that gather meanwhile, of neighbours in the same commit too, may go into one statement. What the database
+        has against a row can come as late as that: look before whether its key is free.
+        """
+        ...
 
     async def fetch(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """Run one statement and give all its rows (a write gives what it returns)."""
@@ -26,6 +53,21 @@ class Database(Protocol):
 
     @property
     def reader(self) -> Session: ...
+
+    @property
+    def scanner(self) -> Session:
+        """For reads that may look at many rows: they wait for each other, and nothing else waits for them.
+
+        Raises TooSlow past the time that one may take, and Overloaded when too many wait.
+        """
+        ...
+
+    def generation(self) -> int | None:
+        """A number that is another whenever anybody has changed the database since; None: it cannot be told.
+
+        As long as it is the same, what was read before is what would be read now.
+        """
+        ...
 
     async def write(self, act: Callable[[Session], Awaitable[T]]) -> T:
         """Run `act` in a transaction and give its result once that is on disk.
@@ -50,7 +92,11 @@ class Unavailable(StoreRefusal):
 
 
 class Overloaded(StoreRefusal):
-    """More writes are waiting than the queue may hold."""
+    """More writes, or more reads that take long, are waiting than the queue may hold."""
+
+
+class TooSlow(StoreRefusal):
+    """A read looked at more rows than fits into the time that one may take."""
 
 
 class Unusable(StoreRefusal):

@@ -1,4 +1,4 @@
-"""What was granted and not yet used up: authorization codes, refresh tokens, device codes and spent assertions.
+"""What was granted and not yet used up: codes, refresh tokens, device codes, invitations, and spent assertions.
 
 Rows are known by a SHA-256 digest alone, so that the database holds nothing that could be redeemed. Each change is one
 conditional statement: of two that come at once, one finds the row as it expects it.
@@ -16,6 +16,7 @@ REFRESH: Final = "refresh"
 DEVICE: Final = "device"
 USER_CODE: Final = "user-code"
 ASSERTION: Final = "assertion"
+INVITATION: Final = "invitation"
 
 READY: Final = "ready"
 PENDING: Final = "pending"
@@ -92,15 +93,25 @@ async def drop_of_subject(session: Session, tenant: int, subject: str) -> None:
 
 
 async def drop_of_client(session: Session, tenant: int, client: str) -> None:
-    """Drop all that an application was granted."""
-    await session.fetch("DELETE FROM grants WHERE tenant = ?1 AND client = ?2", (tenant, client))
+    """Drop all that an application was granted; which of its assertions were used stays known."""
+    sql = "DELETE FROM grants WHERE tenant = ?1 AND client = ?2 AND kind <> ?3"
+    await session.fetch(sql, (tenant, client, ASSERTION))
 
 
 async def tenant_of_user_code(session: Session, digest: bytes) -> int | None:
     """The one tenant with a device sign-in under this user code; people type it where no tenant is named."""
+    return await _tenant_of(session, USER_CODE, digest)
+
+
+async def tenant_of_invitation(session: Session, digest: bytes) -> int | None:
+    """The tenant that an invitation is of."""
+    return await _tenant_of(session, INVITATION, digest)
+
+
+async def _tenant_of(session: Session, kind: str, digest: bytes) -> int | None:
     # By way of the tenants, so that the primary key is used: `digest` alone is no key.
     sql = "SELECT tenant FROM grants WHERE tenant IN (SELECT number FROM tenants) AND digest = ?1 AND kind = ?2"
-    found = await session.fetch(sql, (digest, USER_CODE))
+    found = await session.fetch(sql, (digest, kind))
     return int(found[0][0]) if len(found) == 1 else None
 
 

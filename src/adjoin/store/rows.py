@@ -7,23 +7,24 @@ are as at `now` (ticks); those that it removed are as if they were not there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
 from adjoin.odata.bound import Bound, Constant, Field, Operation, Order, Sort
 from adjoin.store.columns import Row, Stored, Table, Value, columns, stored
-from adjoin.store.database import Session
+from adjoin.store.database import Insertion, Session
+from adjoin.store.silence import NEVER
 from adjoin.store.where import Parameters, condition, following, order, value
 
 
 async def get(session: Session, table: Table, tenant: int, key: str, now: int = 0) -> Stored | None:
     """The row with this key, or None."""
-    parameters = Parameters(tenant, key, table=table, now=now)
-    sql = f"SELECT {table.selected}, row_version FROM {table.name} WHERE {_this(table, parameters)}"
-    found = await session.fetch(sql, parameters.values)
-    return table.stored(found[0], now) if found else None
+    found = await session.fetch(table.by_key, (tenant, key))
+    if not found or (table.silence is not None and table.silence.removed_at(found[0][-2], now)):
+        return None
+    return table.stored(found[0], now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +45,10 @@ class Mark(NamedTuple):
     values: tuple[str | int | None, ...]
 
 
-async def page(session: Session, table: Table, tenant: int, part: Part, now: int = 0) -> tuple[list[Row], list[Mark]]:
-    """The wanted rows, and where each stands."""
+async def page(
+    session: Session, table: Table, tenant: int, part: Part, now: int = 0
+) -> tuple[list[Row], Callable[[int], Mark]]:
+    """The wanted rows, and what tells where the one of a number stands."""
     if table.silence is not None and part.order and not part.skip:
         first = part.order[0].by
         if isinstance(first, Field) and first.declared.name == table.silence.property and first.enum is not None:
@@ -62,13 +65,12 @@ async def page(session: Session, table: Table, tenant: int, part: Part, now: int
         sql += f" OFFSET {parameters.add(part.skip)}"
     width, key_at = table.width, table.key_at
     fetched = await session.fetch(sql, parameters.values)
-    rows = [table.row(each[:width], now) for each in fetched]
-    return rows, [Mark(each[key_at], each[width:]) for each in fetched]
+    return table.rows(fetched, now), lambda number: Mark(fetched[number][key_at], fetched[number][width:])
 
 
 async def _value_by_value(
     session: Session, table: Table, tenant: int, part: Part, now: int
-) -> tuple[list[Row], list[Mark]]:
+) -> tuple[list[Row], Callable[[int], Mark]]:
     """A page in the order of what the clock changes: one value's rows after the other's, each found by index."""
     first, *rest = part.order
     enum = first.by.enum
@@ -87,12 +89,13 @@ async def _value_by_value(
         shows = Operation("eq", Sort.BOOLEAN, (first.by, Constant(Sort.ENUM, shown, enum)))
         where = shows if part.where is None else Operation("and", Sort.BOOLEAN, (shows, part.where))
         within = Part(part.limit - len(rows), where, order, after=goes_on)
-        found, places = await page(session, table, tenant, within, now)
+        found, mark_of = await page(session, table, tenant, within, now)
         rows += found
+        places = [mark_of(number) for number in range(len(found))]
         marks += [Mark(each.key, (shown, *(each.values if rest else ()))) for each in places]
         if len(rows) == part.limit:
             break
-    return rows, marks
+    return rows, marks.__getitem__
 
 
 async def among(session: Session, table: Table, tenant: int, keys: Sequence[str], now: int = 0) -> list[Row]:
@@ -115,15 +118,18 @@ async def count(session: Session, table: Table, tenant: int, where: Bound | None
     return int(number)
 
 
-async def insert(
-    session: Session, table: Table, tenant: int, values: Mapping[str, Value], version: int
-) -> Stored | None:
-    """Insert a row from a value for each property, and give it as stored; None when its key is taken."""
-    parameters: list[object] = [tenant, version]
-    for each in table.type.properties:
-        parameters.extend(stored(each, values[each.name]))
-    inserted = await session.fetch(_insert_sql(table), parameters)
-    return table.stored(inserted[0]) if inserted else None
+async def insert(session: Session, table: Table, tenant: int, values: Mapping[str, Value], version: int) -> Stored:
+    """Insert a row from a value for each property, and give it as stored. Its key has to be free."""
+    cells: list[object] = [tenant, version]
+    shown: list[object] = []
+    for name, hold in table.holders:
+        held = hold(values[name])
+        cells += held
+        shown.append(held[0])
+    if table.silence is not None:
+        shown.append(NEVER)
+    await session.insert(_insertion(table), cells)
+    return Stored(table.row(shown), version)
 
 
 async def update(
@@ -192,10 +198,6 @@ async def drop_before(session: Session, table: Table, tenant: int, key: str, mos
 
 
 @lru_cache(maxsize=64)
-def _insert_sql(table: Table) -> str:
-    names = [column.name for _, column in table.columns]
-    places = ", ".join(f"?{number}" for number in range(1, len(names) + 3))
-    return (
-        f"INSERT INTO {table.name} (tenant, row_version, {', '.join(names)}) VALUES ({places}) "
-        f"ON CONFLICT DO NOTHING RETURNING {table.selected}, row_version"
-    )
+def _insertion(table: Table) -> Insertion:
+    names = ["tenant", "row_version", *(column.name for _, column in table.columns)]
+    return Insertion(f"INSERT INTO {table.name} ({', '.join(names)})", len(names))

@@ -1,4 +1,5 @@
-"""The embedded database: one file in WAL mode, one reading connection on the event loop, one writing thread.
+"""The embedded database: one file in WAL mode, one reading connection on the event loop, one writing thread, and one
+thread for reads that may take long (`scanner.py`).
 
 The writer commits in groups: everything that queued while the last commit ran shares the next one, so that an
 `fsync` is paid once for many (performance.md section 4: four times the rows, at full durability).
@@ -13,19 +14,24 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from adjoin.store.database import Overloaded, Session, Unavailable, Unusable
+from adjoin.store.database import Insertion, Overloaded, Session, Unavailable, Unusable
+from adjoin.store.scanner import Scanner
 
 T = TypeVar("T")
 
 APPLICATION_ID: Final = 0x61646A6E  # "adjn": tells our files from other SQLite files
+SCAN_SECONDS: Final = 5.0
+"""How long a read that may look at many rows may take, its turn included."""
 _HEADER_BYTES: Final = 100
 _BUSY_SECONDS: Final = 10
 _QUEUE_LIMIT: Final = 4_096
 _GROUP_LIMIT: Final = 512
+_ROWS_AT_ONCE: Final = 64
 
 # FULL keeps every acknowledged commit through a power cut; grouping makes it nearly as cheap as NORMAL.
 _PRAGMAS: Final = (
@@ -101,14 +107,47 @@ class _Connected:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self._gathered: dict[Insertion, list[Sequence[object]]] = {}
+        self._inserted = 0
+
+    @property
+    def changes(self) -> tuple[int, int]:
+        """Another after each change."""
+        return self._connection.total_changes, self._inserted
+
+    async def insert(self, insertion: Insertion, row: Sequence[object]) -> None:
+        self._gathered.setdefault(insertion, []).append(row)
+        self._inserted += 1
+
+    def put_in(self) -> None:
+        """Carry out the insertions that have gathered: a statement for many rows lets the event loop run meanwhile."""
+        for insertion, rows in self._gathered.items():
+            for some in _in_powers_of_two(rows):
+                self._connection.execute(insertion.text(len(some)), [*chain.from_iterable(some)])
+        self._gathered.clear()
+
+    def forget(self) -> None:
+        """Drop the insertions that have gathered."""
+        self._gathered.clear()
 
     async def fetch(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         try:
+            if self._gathered:
+                self.put_in()
             return self._connection.execute(sql, parameters).fetchall()
         except sqlite3.ProgrammingError:
             raise  # a mistake of this program, not a state of the database
         except sqlite3.DatabaseError as error:
             raise Unavailable(f"The database did not answer: {error}.") from error
+
+
+def _in_powers_of_two(rows: list[Sequence[object]]) -> Iterator[list[Sequence[object]]]:
+    """The rows in pieces of few lengths, so that few statements have to be kept ready."""
+    at = 0
+    while at < len(rows):
+        length = min(_ROWS_AT_ONCE, 1 << (len(rows) - at).bit_length() - 1)
+        yield rows[at : at + length]
+        at += length
 
 
 Act = Callable[[Session], Awaitable[Any]]
@@ -119,13 +158,15 @@ _Outcome = tuple["asyncio.Future[Any]", Any, BaseException | None]
 class SQLite:
     """An open SQLite database. Make, use and close it on one event loop."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, scan_seconds: float = SCAN_SECONDS) -> None:
         self._read = connect(path)
         self._reader = _Connected(self._read)
         self._loop = asyncio.get_running_loop()
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._generation: int | None = None
         self._waiting = 0
         self._closed = False
+        self._scanner = Scanner(connect(path), scan_seconds)
         writing = (connect(path),)
         self._thread = threading.Thread(target=self._write_until_closed, args=writing, name="writer", daemon=True)
         self._thread.start()
@@ -133,6 +174,26 @@ class SQLite:
     @property
     def reader(self) -> Session:
         return self._reader
+
+    @property
+    def scanner(self) -> Session:
+        return self._scanner
+
+    def generation(self) -> int | None:
+        """Asked of the file once in each turn of the event loop: for all that is ready in that turn has come before.
+
+        What comes later stands behind the forgetting in the loop's queue, and so is judged by a later answer.
+        """
+        if self._generation is None:
+            try:
+                (self._generation,) = self._read.execute("PRAGMA data_version").fetchone()
+            except sqlite3.DatabaseError as error:
+                raise Unavailable(f"The database did not answer: {error}.") from error
+            self._loop.call_soon(self._forget_generation)
+        return self._generation
+
+    def _forget_generation(self) -> None:
+        self._generation = None
 
     async def write(self, act: Callable[[Session], Awaitable[T]]) -> T:
         if self._closed:
@@ -149,6 +210,7 @@ class SQLite:
             return
         self._closed = True
         self._queue.put(None)
+        await self._scanner.close()
         await asyncio.to_thread(self._thread.join)
         self._read.close()
 
@@ -158,7 +220,7 @@ class SQLite:
             try:
                 outcomes = _commit(connection, session, jobs)
             except Exception as error:  # noqa: BLE001 - whoever waits for these jobs has to hear, and the next go on
-                _roll_back(connection)
+                _roll_back(connection, session)
                 outcomes = [(future, None, error) for _, future in jobs]
             self._loop.call_soon_threadsafe(self._settle, outcomes)
         connection.close()
@@ -196,16 +258,20 @@ def _commit(connection: sqlite3.Connection, session: _Connected, jobs: list[_Job
     try:
         connection.execute("BEGIN IMMEDIATE")
         for act, future in jobs:
-            before = connection.total_changes
+            before = session.changes
             result, error = _attempt(act, session)
-            if error is not None and (connection.total_changes != before or not connection.in_transaction):
+            if error is not None and (session.changes != before or not connection.in_transaction):
                 # Undoing one job alone would take a savepoint around each; this way only a failure pays.
-                _roll_back(connection)
+                _roll_back(connection, session)
                 return _commit_alone(connection, session, jobs, error)
             outcomes.append((future, result, error))
+        session.put_in()
         connection.execute("COMMIT")
     except sqlite3.Error as error:
-        _roll_back(connection)
+        _roll_back(connection, session)
+        if isinstance(error, sqlite3.IntegrityError) and len(jobs) > 1:
+            # A row of one of them; its neighbours have nothing to do with it.
+            return _commit_alone(connection, session, jobs, error)
         refusal = Unavailable(f"The database did not take the change: {error}.")
         return [(future, None, refusal) for _, future in jobs]
     return outcomes
@@ -231,7 +297,8 @@ def _attempt(act: Act, session: Session) -> tuple[Any, BaseException | None]:
     return None, RuntimeError("A write awaited something other than its session.")
 
 
-def _roll_back(connection: sqlite3.Connection) -> None:
+def _roll_back(connection: sqlite3.Connection, session: _Connected) -> None:
+    session.forget()
     # After a full disk or an I/O error SQLite has rolled back by itself, and says so only when asked again.
     with contextlib.suppress(sqlite3.Error):
         connection.execute("ROLLBACK")

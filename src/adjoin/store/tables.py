@@ -31,9 +31,9 @@ ENTITY_TABLES: Final = tuple(
     _RULES.get(each.target.qualified) or Table(snake(each.name), each.target) for each in model.BETA.collections
 )
 
-_BY_TYPE: Final = {each.type.qualified: each for each in ENTITY_TABLES}
+_BY_TYPE: Final = {each.type: each for each in ENTITY_TABLES}
 
 
 def table_of(entity: EntityType) -> Table:
     """The table that holds an entity type's rows."""
-    return _BY_TYPE[entity.qualified]
+    return _BY_TYPE[entity]

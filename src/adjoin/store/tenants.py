@@ -13,7 +13,7 @@ SUSPENDED: Final = "suspended"
 NO_LICENCE: Final = "none"
 LICENCES: Final = (ACTIVE, WARNING, SUSPENDED, NO_LICENCE)
 
-_COLUMNS: Final = "number, id, name, licence, created, licence_ends"
+_COLUMNS: Final = "number, id, name, licence, created, licence_ends, least_connector_version"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,8 @@ class Tenant:
     created: str
     licence_ends: int | None = None
     """Unix seconds; from then on the tenant has no licence."""
+    least_connector_version: str | None = None
+    """Four dotted integers; connectors of older versions are in error."""
 
     def licensed(self, now: float) -> bool:
         """Whether requests are served at this Unix time: with a licence, or one that is about to end."""
@@ -70,6 +72,11 @@ async def set_licence(session: Session, number: int, licence: str, ends: int | N
     """Set a tenant's licence; `ends` is in Unix seconds."""
     sql = "UPDATE tenants SET licence = ?2, licence_ends = ?3 WHERE number = ?1"
     await session.fetch(sql, (number, licence, ends))
+
+
+async def set_least_connector_version(session: Session, number: int, version: str | None) -> None:
+    """Set the least version that a tenant's connectors may have; None: any."""
+    await session.fetch("UPDATE tenants SET least_connector_version = ?2 WHERE number = ?1", (number, version))
 
 
 async def remove(session: Session, number: int) -> None:

@@ -215,12 +215,23 @@ def _holds(bound: Operation, parameters: Parameters) -> str:
 def _plain_starts(bound: Operation, parameters: Parameters) -> str:
     """A prefix that is known is a range, which an index serves."""
     text, prefix = bound.operands
-    if isinstance(text, Field) and isinstance(prefix, Constant) and isinstance(prefix.value, str) and prefix.value:
+    if starts_with_known(bound) and isinstance(prefix, Constant) and isinstance(prefix.value, str):
         column = value(text, parameters)
         lower, upper = parameters.add(prefix.value), _after_prefix(prefix.value)
         above = f" AND {column} < {parameters.add(upper)}" if upper is not None else ""
         return f"({column} >= {lower}{above})"
     return _starts(bound, parameters)
+
+
+def starts_with_known(bound: Operation) -> bool:
+    """Whether a `startswith` is a range of a property's values."""
+    text, prefix = bound.operands
+    return (
+        isinstance(text, Field)
+        and isinstance(prefix, Constant)
+        and isinstance(prefix.value, str)
+        and prefix.value != ""
+    )
 
 
 def _after_prefix(prefix: str) -> str | None:

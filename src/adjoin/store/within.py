@@ -20,6 +20,14 @@ class Within:
     def reader(self) -> Session:
         return self._session
 
+    @property
+    def scanner(self) -> Session:
+        return self._session
+
+    def generation(self) -> None:
+        """What is written within the transaction shows at once, and is nobody else's to remember."""
+        return
+
     async def write(self, act: Callable[[Session], Awaitable[T]]) -> T:
         return await act(self._session)
 

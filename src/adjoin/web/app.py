@@ -26,7 +26,8 @@ from adjoin.service.receivers import Allowed
 from adjoin.service.subscriptions import Desk
 from adjoin.service.throttle import Limits, Throttle
 from adjoin.service.world import RandomBlock, World
-from adjoin.web import failures, front, login
+from adjoin.web import connector_wire, failures, front, login
+from adjoin.web.connector_api import ConnectorApi
 from adjoin.web.errors import BadHost, MethodNotAllowed, Stopping, UnknownVersion
 from adjoin.web.exchange import ClientGone, Request, Response, check_target, echoed, headers_of
 from adjoin.web.graph import Graph
@@ -39,13 +40,25 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-_DIAGNOSTIC: Final = (
-    '{"ServerInfo":{"DataCenter":"adjoin","Slice":"E","Ring":"5","ScaleUnit":"000","RoleInstance":"adjoin"}}'
+_ALWAYS: Final = (
+    (
+        b"x-ms-ags-diagnostic",
+        b'{"ServerInfo":{"DataCenter":"adjoin","Slice":"E","Ring":"5","ScaleUnit":"000","RoleInstance":"adjoin"}}',
+    ),
+    (b"odata-version", b"4.0"),
+    (b"x-content-type-options", b"nosniff"),
 )
-_EXPOSED: Final = (
-    "ETag, Location, Preference-Applied, Content-Range, request-id, client-request-id, ReadWriteConsistencyToken, "
-    "SdkVersion, WWW-Authenticate, x-ms-client-gcc-tenant, Retry-After"
+_TO_OTHER_ORIGINS: Final = (
+    (b"access-control-allow-origin", b"*"),
+    (
+        b"access-control-expose-headers",
+        (
+            b"ETag, Location, Preference-Applied, Content-Range, request-id, client-request-id, "
+            b"ReadWriteConsistencyToken, SdkVersion, WWW-Authenticate, x-ms-client-gcc-tenant, Retry-After"
+        ),
+    ),
 )
+_NOT_CACHED: Final = (b"cache-control", b"no-cache")
 _PREFLIGHT: Final = [
     ("access-control-allow-methods", "GET, POST, PATCH, PUT, DELETE, OPTIONS"),
     ("access-control-max-age", "3600"),
@@ -71,6 +84,7 @@ class Application:
         self._parties: Parties | None = None
         self._graph: Graph | None = None
         self._login: Login | None = None
+        self._connectors: ConnectorApi | None = None
         self._under_way = 0
         self._stopping = False
 
@@ -90,7 +104,7 @@ class Application:
         """Open the installation. Raises what keeps it from opening (Unusable, KeyRefusal, BadIssuer)."""
         config = self._config
         self._installation = await open_installation(
-            config.data_dir, config.database_file, config.keys_dir, self._world
+            config.data_dir, config.database_file, config.keys_dir, self._world, config.audit_days
         )
         self._parties = await self._trusted(self._installation)
         limits = Limits.parse(config.throttle)
@@ -100,6 +114,7 @@ class Application:
         self._graph = Graph(self._installation, self._parties, self._world, desk, self._deliveries, throttle)
         self._deliveries.start()
         self._login = Login(self._installation, self._world, config.national_cloud)
+        self._connectors = ConnectorApi(self._installation, self._world, config.national_cloud)
 
     def _desk(self) -> Desk:
         """What takes subscriptions, and what carries notifications."""
@@ -127,6 +142,7 @@ class Application:
     async def close(self) -> None:
         """Refuse what is new, wait for what is under way, and let go of the database."""
         self._stopping = True
+        self.release()
         deadline = time.monotonic() + _DRAIN_SECONDS
         while self._under_way and time.monotonic() < deadline:  # noqa: ASYNC110 - once, at the end of its life
             await asyncio.sleep(0.01)
@@ -139,6 +155,11 @@ class Application:
         if self._installation is not None:
             await self._installation.database.close()
             self._installation = None
+
+    def release(self) -> None:
+        """Let requests go that wait for something to happen: the service is about to stop."""
+        if self._connectors is not None:
+            self._connectors.release()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -177,7 +198,8 @@ class Application:
                 client_id=request_id,
             )
             response = await failures.settled(self._handled(request, scope), request, self._world.now)
-            await _send(send, response, self._common_headers(request, scope["scheme"]))
+            await request.pass_over()
+            await _send(send, response, _common_headers(request, scope["scheme"]))
             if self._config.log_requests:
                 self._log_request(request, response, started)
         except ClientGone:
@@ -218,6 +240,8 @@ class Application:
         name = parts[0].lower() if parts else ""
         if name in VERSIONS and self._graph is not None:
             return await self._graph.respond(request, name, parts[1:])
+        if name == connector_wire.ROOT and self._connectors is not None:
+            return await self._connectors.respond(request, parts[1:])
         if login.serves(parts) and self._login is not None:
             return await self._login.respond(request, parts)
         if len(parts) < 2 and name in front.PAGES:
@@ -225,21 +249,6 @@ class Application:
                 raise MethodNotAllowed(("GET", "HEAD", "OPTIONS"))
             return await front.PAGES[name](request, self.installation)
         raise UnknownVersion(parts[0][:128] if parts else "")
-
-    def _common_headers(self, request: Request, scheme: str) -> list[tuple[str, str]]:
-        """The headers of every answer (graph-contract 3.4)."""
-        common = [
-            ("request-id", request.id),
-            ("client-request-id", request.client_id),
-            ("x-ms-ags-diagnostic", _DIAGNOSTIC),
-            ("odata-version", "4.0"),
-            ("x-content-type-options", "nosniff"),
-        ]
-        if scheme == "https" or request.origin.startswith("https:"):
-            common.append(("strict-transport-security", "max-age=31536000"))
-        if "origin" in request.headers:
-            common += [("access-control-allow-origin", "*"), ("access-control-expose-headers", _EXPOSED)]
-        return common
 
     def _log_request(self, request: Request, response: Response, started: float) -> None:
         self._log.info(
@@ -252,21 +261,37 @@ class Application:
         )
 
 
+def _common_headers(request: Request, scheme: str) -> list[tuple[bytes, bytes]]:
+    """The headers of every answer (graph-contract 3.4)."""
+    common = [
+        (b"request-id", request.id.encode()),
+        (b"client-request-id", request.client_id.encode()),
+        *_ALWAYS,
+    ]
+    if scheme == "https" or request.origin.startswith("https:"):
+        common.append((b"strict-transport-security", b"max-age=31536000"))
+    if "origin" in request.headers:
+        common += _TO_OTHER_ORIGINS
+    return common
+
+
 def _preflight(request: Request) -> Response:
     """The answer to a browser that asks before a call from another origin; bearer tokens make any origin safe."""
     asked = request.headers.get("access-control-request-headers", "authorization, content-type, client-request-id")
     return Response(204, headers=[*_PREFLIGHT, ("access-control-allow-headers", asked)])
 
 
-async def _send(send: Send, response: Response, common: list[tuple[str, str]]) -> None:
-    pairs = [*common, *response.headers]
+async def _send(send: Send, response: Response, headers: list[tuple[bytes, bytes]]) -> None:
+    cached = False
+    for name, value in response.headers:
+        headers.append((name.encode(), value.encode("latin-1", "replace")))
+        cached = cached or name == "cache-control"
     if response.content_type is not None:
-        pairs.append(("content-type", response.content_type))
+        headers.append((b"content-type", response.content_type.encode("latin-1", "replace")))
     if response.status not in (204, 304):
-        pairs.append(("content-length", str(len(response.body))))
-    if not any(name == "cache-control" for name, _ in response.headers):
-        pairs.append(("cache-control", "no-cache"))
-    headers = [(name.encode(), value.encode("latin-1", "replace")) for name, value in pairs]
+        headers.append((b"content-length", b"%d" % len(response.body)))
+    if not cached:
+        headers.append(_NOT_CACHED)
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     await send({"type": "http.response.body", "body": response.body})
 

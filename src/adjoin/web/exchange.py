@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import zlib
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Final
 
 from adjoin.odata.errors import MalformedBody, Refusal, UnsupportedEncoding
@@ -16,6 +18,7 @@ MAX_BODY: Final = 1024 * 1024
 MAX_TARGET: Final = 32 * 1024
 MAX_HEADERS: Final = 64 * 1024
 _BODY_SECONDS: Final = 30.0
+_UNREAD_SECONDS: Final = 5.0
 
 # What may be echoed of a client-request-id: GUIDs and other plain tokens.
 _ECHOED: Final = re.compile(r"[A-Za-z0-9._~{}-]{1,128}")
@@ -43,6 +46,8 @@ class Request:
     """Who sent it, as far as proxies that are believed say so; None: over a Unix socket."""
     content: bytes | None = None
     """The body where it is at hand already: read before, or part of a batch."""
+    begun: bool = False
+    """Whether the body has been read, or a part of it."""
 
     async def body(self) -> bytes:
         """The body, unpacked. Raises BodyTooLarge, BodyTooSlow, UnsupportedEncoding or MalformedBody."""
@@ -50,12 +55,29 @@ class Request:
             self.content = await self._arrived()
         return self.content
 
+    async def pass_over(self) -> None:
+        """Let a body arrive that nobody has asked for, as far as it may be large and slow.
+
+        Answered before it is there, the stream is reset; HTTP/2 clients take that for a failure, and lose the answer.
+        A client that expects a word before it sends its body has not sent it.
+        """
+        if self.content is not None or self.begun or self.method in ("GET", "HEAD", "OPTIONS"):
+            return
+        if "expect" in self.headers or self._declares_too_much():
+            return
+        with contextlib.suppress(TimeoutError, BodyTooLarge):
+            async with asyncio.timeout(_UNREAD_SECONDS):
+                await self._read()
+
+    def _declares_too_much(self) -> bool:
+        length = self.headers.get("content-length", "")
+        return length.isdecimal() and (len(length) > 15 or int(length) > MAX_BODY)
+
     async def _arrived(self) -> bytes:
         encoding = self.headers.get("content-encoding", "identity").strip().lower()
         if encoding not in ("identity", "gzip", "x-gzip", ""):
             raise UnsupportedEncoding("A body is sent as it is, or packed with gzip.")
-        length = self.headers.get("content-length", "")
-        if length.isdecimal() and (len(length) > 15 or int(length) > MAX_BODY):
+        if self._declares_too_much():
             raise BodyTooLarge(MAX_BODY)
         try:
             async with asyncio.timeout(_BODY_SECONDS):
@@ -65,6 +87,7 @@ class Request:
         return _unpacked(data) if "gzip" in encoding else data
 
     async def _read(self) -> bytes:
+        self.begun = True
         chunks: list[bytes] = []
         size = 0
         while True:
@@ -112,21 +135,23 @@ def _unpacked(data: bytes) -> bytes:
 
 def headers_of(raw: Iterable[tuple[bytes, bytes]]) -> tuple[dict[str, str], Refusal | None]:
     """Headers by name in small letters, repeated ones joined (RFC 9110, 5.3), and what they are to be refused for."""
-    found: dict[str, str] = {}
-    fault: Refusal | None = None
-    size = 0
-    for name_bytes, value_bytes in raw:
-        size += len(name_bytes) + len(value_bytes)
-        name, value = name_bytes.decode("latin-1").lower(), value_bytes.decode("latin-1")
-        if name in found:
-            if name in ("host", "content-length", "authorization", "content-type"):
-                fault = BadHost(f"The header '{name}' is given twice.")
-            found[name] = f"{found[name]}, {value}"
-        else:
-            found[name] = value
-    if size > MAX_HEADERS:
+    pairs = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in raw]
+    found = dict(pairs)
+    fault = _join(found, pairs) if len(found) < len(pairs) else None
+    if sum(map(len, chain.from_iterable(pairs))) > MAX_HEADERS:
         fault = HeadersTooLarge(MAX_HEADERS)
     return found, fault
+
+
+def _join(found: dict[str, str], pairs: Sequence[tuple[str, str]]) -> Refusal | None:
+    """Put the values of repeated headers together, and give what is wrong if one may not be repeated."""
+    fault: Refusal | None = None
+    found.clear()
+    for name, value in pairs:
+        if name in found and name in ("host", "content-length", "authorization", "content-type"):
+            fault = BadHost(f"The header '{name}' is given twice.")
+        found[name] = f"{found[name]}, {value}" if name in found else value
+    return fault
 
 
 def check_target(path: str, query: str) -> None:

@@ -12,6 +12,7 @@ from adjoin import __version__, model
 from adjoin.odata import openapi
 from adjoin.service.installation import FIRST_TENANT, Installation
 from adjoin.store import tenants
+from adjoin.web import connector_wire
 from adjoin.web.exchange import Request, Response
 
 _PAGE: Final = """<!doctype html>
@@ -54,6 +55,7 @@ async def _openapi(request: Request, _: Installation) -> Response:
         server_url=f"{request.origin}/beta",
         token_url=f"{request.origin}/{FIRST_TENANT}/oauth2/v2.0/token",
     )
+    connector_wire.describe(document, request.origin)
     return Response(200, msgspec.json.encode(document), "application/json")
 
 

@@ -61,7 +61,7 @@ class Graph:
         if resource.kind is Kind.BATCH and request.method == "POST":
             _check_protocol(request)
             return await self._batch(request, version).run()
-        tenant = await access.admit(self.installation.database.reader, caller, self.world.now())
+        tenant = await access.admit(self.installation.database, self.installation.memory, caller, self.world.now())
         if self.throttle is not None:
             self.throttle.count(tenant.id, caller.client_id, request.method != "GET", self.world.now())
         operation = _operation(resource, request.method)
@@ -91,7 +91,7 @@ class Graph:
             if not await self.parties.learn(token, now):
                 raise
             caller = self.parties.verify(token, now)
-        await access.check_standing(self.installation.database.reader, caller, now)
+        await access.check_standing(self.installation.database, self.installation.memory, caller, now)
         return caller
 
     def _batch(self, request: Request, version: str) -> Batch:
@@ -111,9 +111,12 @@ class Graph:
         within = replace(self, installation=replace(self.installation, database=database))
         return await failures.settled(within.respond(request, version, parts), request, self.world.now)
 
+    def _now(self) -> Instant:
+        return Instant.from_unix(self.world.now())
+
     def _describe(self, request: Request, served: Model, resource: Resource, root: str) -> Response:
         """The service document or the metadata, which need no token."""
-        asked = query.parse(request.query, resource.kind, served, None, Instant.from_unix(self.world.now()))
+        asked = query.parse(request.query, resource.kind, served, None, self._now)
         accept = request.headers.get("accept")
         if resource.kind is Kind.SERVICE:
             detail = headers.json_detail(accept, asked.format)

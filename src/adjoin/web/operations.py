@@ -5,10 +5,13 @@ Who may call it has been checked before (`graph.py`), and what is refused on the
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Final
+
+import msgspec
+from msgspec.structs import replace
 
 from adjoin.identity.caller import Caller
 from adjoin.odata import headers, paging, query, reader, writer
@@ -41,8 +44,7 @@ JSON: Final[Mapping[Detail, str]] = {
 _TEXT: Final = "text/plain"
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """One call on the way through: what is asked, for which tenant, and what answers it."""
 
     request: Request
@@ -77,8 +79,10 @@ class Call:
     def query(self) -> Query:
         """The query of a GET on what is asked."""
         resource = self.resource
-        now = Instant.from_unix(self.world.now())
-        return query.parse(self.request.query, resource.kind, self.model, resource.type, now)
+        return query.parse(self.request.query, resource.kind, self.model, resource.type, self.now)
+
+    def now(self) -> Instant:
+        return Instant.from_unix(self.world.now())
 
     def owned(self, asked: Query) -> Query:
         """The query, of what belongs to the caller's application where entities belong to one."""
@@ -86,7 +90,7 @@ class Call:
         if mine is None:
             return asked
         where = mine if asked.where is None else Operation("and", Sort.BOOLEAN, (mine, asked.where))
-        return replace(asked, where=where)
+        return dataclasses.replace(asked, where=where)
 
     async def found(self) -> Stored:
         """The entity that is asked for. Raises NotFound, also for one that belongs to another application."""
@@ -116,7 +120,10 @@ class Call:
             for each in conditions:
                 each.check(headers.entity_tag(version))
 
-        return Change(self.database, self.tenant, self.world.now(), check, await self._repeatable(), self._recorder())
+        repeatable, recorder = await self._repeatable(), self._recorder()
+        return Change(
+            self.database, self.tenant, self.world.now(), check, repeatable, recorder, self.installation.turns
+        )
 
     def _recorder(self) -> Recorder:
         return Recorder(
@@ -125,6 +132,7 @@ class Call:
             self.world.new_id,
             self.world.now(),
             self.installation.audit_days,
+            self.installation.turns,
         )
 
     async def _repeatable(self) -> Repeatable | None:
@@ -183,12 +191,23 @@ def _next_link(call: Call, page: Page, url: str, raw_query: str, scope: str) -> 
 
 
 async def count_entities(call: Call) -> Response:
+    if call.resource.declared is not None:
+        return await _count_values(call)
     asked = call.query()
     _check_text(call, "A count")
     number = await entities.count(
         call.database, call.tenant, call.resource.type, call.world.now(), call.owned(asked).where
     )
     return Response(200, str(number).encode(), _TEXT)
+
+
+async def _count_values(call: Call) -> Response:
+    """How many values a collection-valued property holds."""
+    query.check_counts_all(call.request.query)
+    _check_text(call, "A count")
+    value = await _value(call)
+    held = msgspec.json.decode(value) if isinstance(value, msgspec.Raw) else []
+    return Response(200, str(len(held)).encode(), _TEXT)
 
 
 async def get_entity(call: Call) -> Response:

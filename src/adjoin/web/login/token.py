@@ -51,6 +51,8 @@ async def token(desk: Desk, request: Request, name: str, v2: bool) -> Response:
     who = offered(request, form, tenant, name, desk.service.cloud)
     try:
         client = await proven(desk.service, tenant, who)
+        if client.connector and wanted != _APPLICATION:
+            raise SignInRefusal("unauthorized_client", 700016, "A connector gets tokens as itself alone.")
         tokens = await grant(_Asked(desk, tenant, client, form, request.origin, v2))
     except SignInRefusal as refusal:
         await desk.refused(request, tenant, refusal, who.client_id)
@@ -93,7 +95,11 @@ async def _for_application(asked: _Asked) -> Tokens:
         raise SignInRefusal(
             "invalid_client", 7000218, "A public client cannot sign in as itself: it has nothing to prove itself by."
         )
-    sign_in_scopes.check_application_scope(scope_of(asked.form, asked.v2), asked.service.cloud, asked.origin)
+    scope = scope_of(asked.form, asked.v2)
+    if asked.client.connector:
+        sign_in_scopes.check_connector_scope(scope)
+    else:
+        sign_in_scopes.check_application_scope(scope, asked.service.cloud, asked.origin)
     return sign_in_tokens.for_application(asked.service, asked.tenant, asked.client, capabilities(asked.form))
 
 

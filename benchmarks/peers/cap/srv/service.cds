@@ -1,0 +1,5 @@
+using {peer} from '../db/schema';
+
+service Management @(path: '/beta/deviceManagement') {
+  entity domainJoinConnectors as projection on peer.Connectors;
+}
