@@ -50,6 +50,9 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "text", "json"] = "auto"
     log_requests: bool = True
+    max_requests: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 1_024
+    metrics: Literal["local", "public", "off"] = "local"
+    server_timing: bool = False
 
     @property
     def database_file(self) -> Path:

@@ -55,10 +55,23 @@ class Service:
 
 
 @contextlib.contextmanager
-def serving(data_dir: Path) -> Iterator[Service]:
-    """A service on `data_dir` that answers; it is killed at the end if it still runs."""
+def serving(data_dir: Path, within: tuple[str, ...] = ()) -> Iterator[Service]:
+    """A service on `data_dir` that answers; it is killed at the end if it still runs.
+
+    `within` is a command that becomes the one that follows it.
+    """
     port = _free_port()
-    command = [*ADJOIN, "serve", "--data-dir", str(data_dir), "--port", str(port), "--no-log-requests", "--quiet"]
+    command = [
+        *within,
+        *ADJOIN,
+        "serve",
+        "--data-dir",
+        str(data_dir),
+        "--port",
+        str(port),
+        "--no-log-requests",
+        "--quiet",
+    ]
     log = data_dir.with_suffix(".log")
     with log.open("ab") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:
         service = Service(process, port, data_dir)

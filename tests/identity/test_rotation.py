@@ -188,3 +188,10 @@ def test_the_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert command(folder, "retire", old, "--now").exit_code == 0
     assert "There is no key" in str(command(folder, "retire", old).exception)
     assert command(folder, "rotate").stdout.strip() == open_ring(folder).signing.kid
+
+
+def test_a_rotation_is_noticed_after_the_clock_was_set_back(folder: Path) -> None:
+    ring = LiveRing(folder, NOW)
+    new = add_key(folder, NOW - 3600).signing.kid
+    assert ring.changed(NOW - 3600)
+    assert ring.ring.signing.kid == new

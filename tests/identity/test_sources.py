@@ -43,12 +43,22 @@ def test_rotation_and_grace() -> None:
     provider.keys = {"k2": rsa_key(2)}
     assert refresh(found, NOW + 3600)
     assert kids(found) == {"k1", "k2"}
-    assert found.due(NOW) == NOW + 3900
+    assert found.due(NOW + 3600) == NOW + 3900
     assert not refresh(found, NOW + 3899)
     assert kids(found) == {"k1", "k2"}
     assert refresh(found, NOW + 3900)
     assert kids(found) == {"k2"}
-    assert found.due(NOW) == NOW + 3900 + 3600
+    assert found.due(NOW + 3900) == NOW + 3900 + 3600
+
+
+def test_a_clock_that_is_set_back_makes_keys_due_and_unknown_keys_worth_asking_about() -> None:
+    found = source(Provider())
+    refresh(found, NOW)
+    assert found.due(NOW - 7200) == NOW - 7200
+    assert found.may_ask(NOW - 7200)
+    refresh(found, NOW - 7200)
+    assert not found.may_ask(NOW - 7200)
+    assert found.due(NOW - 7200) == NOW - 3600
 
 
 def test_without_grace_a_key_goes_at_once() -> None:
@@ -160,7 +170,7 @@ def test_a_key_set_that_makes_no_sense_is_an_outage(jwks: dict[str, Any]) -> Non
     provider.jwks = jwks
     assert not refresh(found, NOW + 3600)
     assert kids(found) == {"k1"}
-    assert found.due(NOW) == NOW + 3615
+    assert found.due(NOW + 3600) == NOW + 3615
 
 
 def test_a_fault_of_our_own_is_an_outage_as_well() -> None:

@@ -35,6 +35,14 @@ def test_a_day_without_failure_is_a_new_start() -> None:
     assert attempts.wait("x", PATIENCE, 86_401.0) == 0
 
 
+def test_a_clock_that_is_set_back_makes_no_wait_longer() -> None:
+    attempts = Attempts()
+    for _ in range(3):
+        attempts.count("x", 10_000.0)
+    assert attempts.wait("x", PATIENCE, 100.0) == 10
+    assert attempts.wait("x", PATIENCE, 110.0) == 0
+
+
 def test_forgiving() -> None:
     attempts = Attempts()
     for _ in range(4):

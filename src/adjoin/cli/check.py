@@ -5,8 +5,9 @@ from __future__ import annotations
 import shutil
 import stat
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 import typer
 
@@ -17,6 +18,7 @@ from adjoin.odata.errors import Refusal
 from adjoin.service.installation import Installation
 from adjoin.service.world import World
 from adjoin.store import tenants
+from adjoin.store.database import Session
 
 _LOW_SPACE: Final = 256 * 1024 * 1024
 
@@ -30,15 +32,24 @@ class Finding:
     says: str
 
 
-def check(json: Json = False, data_dir: DataDir = None, database: Database = None, config: Settings = None) -> None:
+Full = Annotated[
+    bool, typer.Option("--full", help="Hold every index of the database against its rows, too; takes longer.")
+]
+
+
+def check(
+    full: Full = False, json: Json = False, data_dir: DataDir = None, database: Database = None, config: Settings = None
+) -> None:
     """Look at the data directory, the database, the keys and the tenants, and say what is wrong."""
     loaded = load(config, data_dir=data_dir, database=database)
     findings = _files(loaded)
+    disk = _disk(loaded)
     if all(each.healthy for each in findings):
         try:
-            findings += run(loaded, _inside)
+            findings += run(loaded, partial(_inside, full))
         except Refusal as refusal:
             findings.append(Finding("installation", False, refusal.message))
+    findings += disk
     healthy = all(each.healthy for each in findings)
     if json:
         print_json({"healthy": healthy, "findings": [asdict(each) for each in findings]})
@@ -53,14 +64,21 @@ def _files(loaded: Config) -> list[Finding]:
     if not loaded.data_dir.is_dir():
         says = f"{loaded.data_dir} is not there; `adjoin serve` makes it at the first start"
         return [Finding("data directory", False, says)]
-    private = [_private(loaded.data_dir, "data directory")]
+    found = [_private(loaded.data_dir, "data directory")]
     if loaded.database_file.exists():
-        private.append(_private(loaded.database_file, "database file"))
+        found.append(_private(loaded.database_file, "database file"))
     else:
-        private.append(Finding("database file", False, f"{loaded.database_file} is not there"))
-    free = shutil.disk_usage(loaded.data_dir).free
-    says = f"{free // (1024 * 1024)} MiB free"
-    return [*private, Finding("disk", free >= _LOW_SPACE, says)]
+        found.append(Finding("database file", False, f"{loaded.database_file} is not there"))
+    return found
+
+
+def _disk(loaded: Config) -> list[Finding]:
+    """Room where the database is; nothing where nothing is."""
+    folder = loaded.database_file.parent
+    if not folder.is_dir():
+        return []
+    free = shutil.disk_usage(folder).free
+    return [Finding("disk", free >= _LOW_SPACE, f"{free // (1024 * 1024)} MiB free")]
 
 
 def _private(path: Path, what: str) -> Finding:
@@ -70,14 +88,35 @@ def _private(path: Path, what: str) -> Finding:
     return Finding(what, True, f"{path} is private (mode {mode:04o})")
 
 
-async def _inside(installation: Installation, world: World) -> list[Finding]:
+async def _inside(full: bool, installation: Installation, world: World) -> list[Finding]:
     reader = installation.database.reader
-    ((verdict,), *_more) = await reader.fetch("PRAGMA quick_check(1)")
     every = await tenants.every(reader)
     licensed = sum(each.licensed(world.now()) for each in every)
     keys = len(installation.ring.verification)
     return [
-        Finding("database", verdict == "ok", "sound and up to date" if verdict == "ok" else str(verdict)),
+        await _database(reader, full),
+        await _writing(installation),
         Finding("signing keys", keys > 0, f"{keys} in use"),
         Finding("tenants", licensed > 0, f"{len(every)}, {licensed} with an active licence"),
     ]
+
+
+async def _database(reader: Session, full: bool) -> Finding:
+    """Pages and rows, and with `full` the indexes; then that every reference leads somewhere."""
+    ((verdict,), *_more) = await reader.fetch("PRAGMA integrity_check(1)" if full else "PRAGMA quick_check(1)")
+    if verdict == "ok" and (orphans := await reader.fetch("PRAGMA foreign_key_check")):
+        verdict = f"{len(orphans)} rows refer to what is not there, the first in {orphans[0][0]}"
+    return Finding("database", verdict == "ok", "sound and up to date" if verdict == "ok" else str(verdict))
+
+
+async def _writing(installation: Installation) -> Finding:
+    """Whether a change would be taken: a file or a disk can be for reading alone."""
+
+    async def nothing(_: Session) -> None:
+        """The transaction itself is what is tried."""
+
+    try:
+        await installation.database.write(nothing)
+    except Refusal as refusal:
+        return Finding("writing", False, refusal.message)
+    return Finding("writing", True, "the database takes changes")

@@ -21,6 +21,7 @@ from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.http import HTTP1Settings, HTTP2Settings
 from granian.server.embed import Server
 
+from adjoin.cli.limits import connections, end_unread
 from adjoin.config import Config
 from adjoin.identity import certificates
 from adjoin.odata.errors import Refusal
@@ -141,6 +142,7 @@ class Listener:
             with contextlib.suppress(OSError):
                 _, writer = await asyncio.open_connection(self._config.host, self._config.port)
                 writer.close()
+                end_unread(self._config.port)
                 return True
             await asyncio.sleep(0.005)
         return False
@@ -174,6 +176,7 @@ class Listener:
             _LOG.warning("certificate not renewed", reason="the server did not start with it")
             return
         self._certificate = found
+        end_unread(self._config.port)
         _stop(older)
         _LOG.info("certificate renewed", file=str(found.chain))
 
@@ -192,7 +195,7 @@ def _server(application: Application, config: Config, certificate: Certificate |
         http=HTTPModes.auto if certificate else HTTPModes.http1,
         websockets=False,
         backlog=1_024,
-        backpressure=4_096,
+        backpressure=connections(),
         http1_settings=HTTP1Settings(header_read_timeout=15_000, max_buffer_size=MAX_HEADERS + MAX_TARGET + 8_192),
         http2_settings=HTTP2Settings(max_headers_size=MAX_HEADERS + MAX_TARGET, max_concurrent_streams=128),
         ssl_cert=certificate.chain if certificate else None,

@@ -91,7 +91,7 @@ def run(loaded: Config, act: Callable[[Installation, World], Awaitable[T]]) -> T
         try:
             return await act(installation, world)
         finally:
-            await installation.database.close()
+            await installation.close()
 
     return asyncio.run(opened())
 

@@ -86,6 +86,18 @@ LogFormat = Annotated[
 LogRequests = Annotated[
     bool | None, typer.Option("--log-requests/--no-log-requests", help="Log each request. [default: yes]")
 ]
+MaxRequests = Annotated[
+    int | None,
+    typer.Option("--max-requests", metavar="N", help="Work on so many at a time; more get 503. [default: 1024]"),
+]
+Metrics = Annotated[
+    Literal["local", "public", "off"] | None,
+    typer.Option("--metrics", help="Who may read /metrics: this machine, anyone, nobody. [default: local]"),
+]
+ServerTiming = Annotated[
+    bool | None,
+    typer.Option("--server-timing/--no-server-timing", help="Say in each answer where the time went. [default: no]"),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Do not print the URL and an example call.")]
 
 
@@ -110,6 +122,9 @@ def serve(
     log_level: LogLevel = None,
     log_format: LogFormat = None,
     log_requests: LogRequests = None,
+    max_requests: MaxRequests = None,
+    metrics: Metrics = None,
+    server_timing: ServerTiming = None,
     quiet: Quiet = False,
     config: Settings = None,
 ) -> None:
@@ -136,6 +151,9 @@ def serve(
         log_level=log_level,
         log_format=log_format,
         log_requests=log_requests,
+        max_requests=max_requests,
+        metrics=metrics,
+        server_timing=server_timing,
     )
     logs.configure(loaded.log_level, loaded.log_format)
     loaded = replace(loaded, port=claim_address(loaded.host, loaded.port))

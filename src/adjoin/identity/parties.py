@@ -41,6 +41,16 @@ class Parties:
         self._watching: asyncio.Task[None] | None = None
         self._tokens = VerifiedTokens(*self._trusts())
 
+    @property
+    def hits(self) -> int:
+        """How many tokens had been verified before."""
+        return self._tokens.hits
+
+    @property
+    def misses(self) -> int:
+        """How many were verified for the first time, or refused."""
+        return self._tokens.misses
+
     def verify(self, token: str, now: float) -> Caller:
         """The caller that a token proves. Raises a TokenRefusal; of those UnknownKey is worth asking `learn` about."""
         return self._tokens.verify(token, now)

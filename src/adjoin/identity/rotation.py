@@ -28,13 +28,14 @@ class LiveRing:
         self._loaded = open_ring(folder, now)
         self.ring = self._loaded.at(now)
         """The keys that sign and verify now."""
-        self._next = now + _INTERVAL
+        self._looked = now
 
     def changed(self, now: float, at_once: bool = False) -> bool:
         """Look at the folder, once a second or `at_once`; True when the keys in use are others than before."""
-        if now < self._next and not at_once:
+        # A clock that was set back must not end the looking until it is where it was.
+        if 0 <= now - self._looked < _INTERVAL and not at_once:
             return False
-        self._next = now + _INTERVAL
+        self._looked = now
         stamp = _stamp(self._folder)
         if stamp != self._seen:
             # The stamp is from before the reading, so that what changes meanwhile is read the next time.

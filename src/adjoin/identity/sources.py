@@ -45,7 +45,7 @@ class KeySource:
 
     def due(self, now: float) -> float:
         """When the keys are to be refreshed next (a time that may have passed)."""
-        if self._tried == _NEVER:
+        if self._tried == _NEVER or now < self._tried:  # never yet, or the clock was set back
             return now
         again: float
         if self._failures:
@@ -57,7 +57,7 @@ class KeySource:
 
     def may_ask(self, now: float) -> bool:
         """Whether an unknown key is reason enough to ask the issuer now: once in an interval, whatever comes."""
-        return now >= self._tried + self.settings.unknown_key_interval
+        return not 0 <= now - self._tried < self.settings.unknown_key_interval
 
     async def refresh(self, now: float) -> bool:
         """Fetch the keys; True when those that are accepted changed. A failure is logged, and no reason to drop any."""

@@ -45,6 +45,7 @@ class VerifiedTokens:
 
     def __init__(self, *trusts: Trust, size: int = 10_000) -> None:
         self._size = size
+        self.hits = self.misses = 0
         # One attribute, replaced as a whole: a verification that runs meanwhile in a thread files its result with
         # the trusts that it began with.
         self._state: tuple[tuple[Trust, ...], _Known] = (trusts, OrderedDict())
@@ -59,9 +60,11 @@ class VerifiedTokens:
         digest = hashlib.sha256(token.encode("ascii")).digest()
         found = known.pop(digest, None)
         if found is None:
+            self.misses += 1
             trust = choose(token, trusts)
             found = (tokens.verify(token, trust, now), trust.clock_skew)
         else:
+            self.hits += 1
             # Popped first: an expired token is not put back.
             tokens.check_lifetime(found[0].expires, found[0].not_before, found[1], now)
         known[digest] = found

@@ -13,9 +13,12 @@ from typing import Final
 from adjoin.identity.keys import KeyRing
 from adjoin.identity.rotation import LiveRing
 from adjoin.odata.paging import TokenKey
+from adjoin.service.claim import Claim
+from adjoin.service.restore import PLAN, finish
 from adjoin.service.turns import Turns
 from adjoin.service.world import World
 from adjoin.store import settings, tenants
+from adjoin.store.counts import Commits
 from adjoin.store.database import Database, Session, Unusable
 from adjoin.store.memory import Memory
 from adjoin.store.migrate import migrate
@@ -29,11 +32,13 @@ _PAGING_KEY: Final = "paging-key"
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """An opened installation. Whoever opened it closes its database."""
+    """An opened installation. Whoever opened it closes it."""
 
     database: Database
     keys: LiveRing
     paging_key: TokenKey
+    claim: Claim
+    commits: Commits
     memory: Memory = field(default_factory=Memory)
     turns: Turns = field(default_factory=Turns)
     audit_days: int = AUDIT_DAYS
@@ -44,6 +49,11 @@ class Installation:
         """The signing keys as they are now: a rotation shows here while the service runs."""
         return self.keys.ring
 
+    async def close(self) -> None:
+        """Finish what is queued, and let go of the database and the data directory."""
+        await self.database.close()
+        self.claim.release()
+
 
 async def open_installation(
     data_dir: Path, database_file: Path, keys_dir: Path, world: World, audit_days: int = AUDIT_DAYS
@@ -51,17 +61,36 @@ async def open_installation(
     """Open an installation, making what is missing. Raises Unusable or a KeyRefusal."""
     _make_private(data_dir)
     _make_private(database_file.parent)
-    migrate(database_file)
-    keys = LiveRing(keys_dir, world.now())
-    database = SQLite(database_file)
+    claim = _claimed(data_dir)
     try:
-        paging_key = await settings.find(database.reader, _PAGING_KEY)
-        if paging_key is None:
-            paging_key = await _begin(database, world)
+        migrate(database_file)
+        keys = LiveRing(keys_dir, world.now())
+        commits = Commits()
+        database = SQLite(database_file, commits)
+        try:
+            paging_key = await settings.find(database.reader, _PAGING_KEY)
+            if paging_key is None:
+                paging_key = await _begin(database, world)
+        except BaseException:
+            await database.close()
+            raise
     except BaseException:
-        await database.close()
+        claim.release()
         raise
-    return Installation(database, keys, TokenKey(paging_key), audit_days=audit_days)
+    return Installation(database, keys, TokenKey(paging_key), claim, commits, audit_days=audit_days)
+
+
+def _claimed(data_dir: Path) -> Claim:
+    """A claim on the data directory beside others, once a restore that was interrupted is finished."""
+    if (data_dir / PLAN).exists():
+        with Claim(data_dir, alone=True):
+            finish(data_dir)
+    claim = Claim(data_dir, alone=False)
+    if (data_dir / PLAN).exists():
+        # It was interrupted just now, between the look and the claim.
+        claim.release()
+        raise Unusable(f"A restore into {data_dir} was interrupted; try again, which finishes it.")
+    return claim
 
 
 async def _begin(database: Database, world: World) -> bytes:

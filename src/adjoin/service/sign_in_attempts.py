@@ -56,4 +56,8 @@ class Attempts:
 
     def _found(self, key: Hashable, now: float) -> tuple[int, float]:
         count, last = self._failures.get(key, (0, now))
+        if last > now:
+            # The clock was set back: the wait begins anew, and is not the longer for it.
+            last = now
+            self._failures[key] = (count, last)
         return (0, now) if now - last > _FORGOTTEN_AFTER else (count, last)

@@ -20,6 +20,11 @@ _KNOWN: Final = ("0001", "0002", "0003", "0004")
 SCHEMA: Final = Path(__file__).parent / "schema.sql"
 
 
+def knows(schema: object) -> bool:
+    """Whether this version can bring a database with this schema up to date, or works with it as it is."""
+    return schema in _KNOWN
+
+
 def migrate(path: Path) -> bool:
     """Bring the SQLite database at `path` up to date, making it if there is none; True if anything was done.
 

@@ -19,6 +19,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from adjoin.store.counts import Commits
 from adjoin.store.database import Insertion, Overloaded, Session, Unavailable, Unusable
 from adjoin.store.scanner import Scanner
 
@@ -158,8 +159,10 @@ _Outcome = tuple["asyncio.Future[Any]", Any, BaseException | None]
 class SQLite:
     """An open SQLite database. Make, use and close it on one event loop."""
 
-    def __init__(self, path: Path, scan_seconds: float = SCAN_SECONDS) -> None:
+    def __init__(self, path: Path, commits: Commits | None = None, scan_seconds: float = SCAN_SECONDS) -> None:
         self._read = connect(path)
+        self._commits = commits or Commits()
+        self._commits.waiting = lambda: self._waiting
         self._reader = _Connected(self._read)
         self._loop = asyncio.get_running_loop()
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
@@ -217,11 +220,13 @@ class SQLite:
     def _write_until_closed(self, connection: sqlite3.Connection) -> None:
         session = _Connected(connection)
         while (jobs := self._next_group()) is not None:
+            began = time.perf_counter()
             try:
                 outcomes = _commit(connection, session, jobs)
             except Exception as error:  # noqa: BLE001 - whoever waits for these jobs has to hear, and the next go on
                 _roll_back(connection, session)
                 outcomes = [(future, None, error) for _, future in jobs]
+            self._commits.add(time.perf_counter() - began, [error for _, _, error in outcomes])
             self._loop.call_soon_threadsafe(self._settle, outcomes)
         connection.close()
 

@@ -33,7 +33,9 @@ from adjoin.web.exchange import ClientGone, Request, Response, check_target, ech
 from adjoin.web.graph import Graph
 from adjoin.web.issuers import sources
 from adjoin.web.login import Login
+from adjoin.web.meter import Meter, may_read
 from adjoin.web.proxies import Proxies, address_of, origin_of
+from adjoin.web.timing import Stopwatch
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -84,8 +86,8 @@ class Application:
         self._parties: Parties | None = None
         self._graph: Graph | None = None
         self._login: Login | None = None
+        self._meter = Meter(config.max_requests)
         self._connectors: ConnectorApi | None = None
-        self._under_way = 0
         self._stopping = False
 
     @property
@@ -144,7 +146,7 @@ class Application:
         self._stopping = True
         self.release()
         deadline = time.monotonic() + _DRAIN_SECONDS
-        while self._under_way and time.monotonic() < deadline:  # noqa: ASYNC110 - once, at the end of its life
+        while self._meter.under_way and time.monotonic() < deadline:  # noqa: ASYNC110 - once, at the end of its life
             await asyncio.sleep(0.01)
         if self._deliveries is not None:
             await self._deliveries.stop()
@@ -153,7 +155,7 @@ class Application:
         if self._parties is not None:
             await self._parties.stop()
         if self._installation is not None:
-            await self._installation.database.close()
+            await self._installation.close()
             self._installation = None
 
     def release(self) -> None:
@@ -183,7 +185,7 @@ class Application:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
-        self._under_way += 1
+        self._meter.under_way += 1
         try:
             request_id = self._world.new_request_id()
             raw_path = scope.get("raw_path") or scope["path"].encode()
@@ -196,21 +198,28 @@ class Application:
                 receive=receive,
                 id=request_id,
                 client_id=request_id,
+                meter=self._meter,
+                watch=Stopwatch() if self._config.server_timing else None,
             )
             response = await failures.settled(self._handled(request, scope), request, self._world.now)
             await request.pass_over()
+            if request.watch is not None:
+                response.headers.append(request.watch.header())
             await _send(send, response, _common_headers(request, scope["scheme"]))
+            self._meter.count(request.operation, response.status, time.perf_counter() - started)
             if self._config.log_requests:
                 self._log_request(request, response, started)
         except ClientGone:
             self._log.debug("client gone")
         finally:
-            self._under_way -= 1
+            self._meter.under_way -= 1
 
     async def _handled(self, request: Request, scope: Scope) -> Response:
         self._read_head(request, scope)
         if self._stopping or self._installation is None:
             raise Stopping
+        if request.path not in front.ALWAYS:
+            self._meter.check()
         if self._parties is not None:
             self._parties.notice(self._world.now())
         return await self._route(request)
@@ -244,11 +253,23 @@ class Application:
             return await self._connectors.respond(request, parts[1:])
         if login.serves(parts) and self._login is not None:
             return await self._login.respond(request, parts)
-        if len(parts) < 2 and name in front.PAGES:
+        counts = name == "metrics" and may_read(self._config.metrics, request.headers, request.address)
+        if len(parts) < 2 and (name in front.PAGES or counts):
+            request.operation = name or "root"
             if request.method not in ("GET", "HEAD"):
                 raise MethodNotAllowed(("GET", "HEAD", "OPTIONS"))
+            if counts:
+                return self._counts()
             return await front.PAGES[name](request, self.installation)
         raise UnknownVersion(parts[0][:128] if parts else "")
+
+    def _counts(self) -> Response:
+        # Here, and not above: importing Prometheus' library is a good part of what a start would otherwise wait for.
+        from adjoin.web import metrics  # noqa: PLC0415
+
+        if self._parties is None:
+            raise Stopping
+        return metrics.page(self._meter, self.installation.commits, self._parties)
 
     def _log_request(self, request: Request, response: Response, started: float) -> None:
         self._log.info(

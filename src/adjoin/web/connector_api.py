@@ -75,6 +75,7 @@ class Holding:
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
         self.held += 1
+        request.meter.waiting += 1
         gone = asyncio.ensure_future(request.receive())
         stop = asyncio.ensure_future(self.stopping.wait())
         try:
@@ -85,6 +86,7 @@ class Holding:
                 await look()
         finally:
             self.held -= 1
+            request.meter.waiting -= 1
             for task in (gone, stop):
                 task.cancel()
 
@@ -124,11 +126,13 @@ class ConnectorApi:
         if not below or below[0].lower() != wire.VERSION or len(below) > (3 if name == "work" else 2):
             raise UnknownVersion("/".join(("connector", *below))[:128])
         if name == "":
+            request.operation = "connector"
             _allow(request, "GET")
             return _answer(Hello("adjoin", __version__, _time(self._world.now())))
         operation = _OPERATIONS.get(name)
         if operation is None and name not in ("enroll", "check-in"):
             raise UnknownVersion(f"connector/{below[0]}/{name}"[:128])
+        request.operation = f"connector/{name}"
         _allow(request, "POST")
         if name == "enroll":
             return await self._enrol(request)

@@ -65,6 +65,13 @@ class NoRoute(WebRefusal):
         )
 
 
+class Crowded(WebRefusal):
+    """As many requests are under way as the service works on at a time."""
+
+    def __init__(self) -> None:
+        super().__init__("More requests are under way than the service takes on.")
+
+
 class Stopping(WebRefusal):
     """The service is stopping, or not open yet, and takes nothing new."""
 

@@ -13,11 +13,15 @@ from typing import Any, Final
 
 from adjoin.odata.errors import MalformedBody, Refusal, UnsupportedEncoding
 from adjoin.web.errors import BadHost, BodyTooLarge, BodyTooSlow, HeadersTooLarge, TargetTooLong
+from adjoin.web.meter import Meter
+from adjoin.web.timing import Stopwatch
 
 MAX_BODY: Final = 1024 * 1024
 MAX_TARGET: Final = 32 * 1024
 MAX_HEADERS: Final = 64 * 1024
 _BODY_SECONDS: Final = 30.0
+_PATIENCE: Final = 5.0
+_BYTES_PER_SECOND: Final = 1024
 _UNREAD_SECONDS: Final = 5.0
 
 # What may be echoed of a client-request-id: GUIDs and other plain tokens.
@@ -46,6 +50,10 @@ class Request:
     """Who sent it, as far as proxies that are believed say so; None: over a Unix socket."""
     content: bytes | None = None
     """The body where it is at hand already: read before, or part of a batch."""
+    operation: str = "unknown"
+    """What is asked for, by a name of ours, as soon as that is known: it is counted under it."""
+    meter: Meter = field(default_factory=Meter)
+    watch: Stopwatch | None = None
     begun: bool = False
     """Whether the body has been read, or a part of it."""
 
@@ -80,14 +88,23 @@ class Request:
         if self._declares_too_much():
             raise BodyTooLarge(MAX_BODY)
         try:
-            async with asyncio.timeout(_BODY_SECONDS):
-                data = await self._read()
+            async with asyncio.timeout(_PATIENCE) as patience:
+                data = await self._read(patience)
         except TimeoutError:
             raise BodyTooSlow from None
         return _unpacked(data) if "gzip" in encoding else data
 
-    async def _read(self) -> bytes:
+    async def _read(self, patience: asyncio.Timeout | None = None) -> bytes:
+        """The body as it was sent; what comes in earns more patience, so that a byte a second holds nobody for long."""
         self.begun = True
+        began = asyncio.get_running_loop().time()
+        self.meter.waiting += 1
+        try:
+            return await self._chunks(began, patience)
+        finally:
+            self.meter.waiting -= 1
+
+    async def _chunks(self, began: float, patience: asyncio.Timeout | None) -> bytes:
         chunks: list[bytes] = []
         size = 0
         while True:
@@ -101,6 +118,8 @@ class Request:
             chunks.append(chunk)
             if not message.get("more_body", False):
                 return b"".join(chunks)
+            if patience is not None:
+                patience.reschedule(began + min(_PATIENCE + size / _BYTES_PER_SECOND, _BODY_SECONDS))
 
 
 class ClientGone(Exception):

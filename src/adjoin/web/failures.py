@@ -23,6 +23,7 @@ from adjoin.odata import errors as odata
 from adjoin.odata import writer
 from adjoin.odata.errors import Refusal
 from adjoin.service import errors as service
+from adjoin.service.archive import BackupRefusal
 from adjoin.service.receivers import BadReceiver
 from adjoin.service.throttle import BadLimits
 from adjoin.store import database as store
@@ -95,11 +96,12 @@ TABLE: Final[Mapping[type[Refusal], Row]] = {
     web.UnknownVersion: Row(404, "ResourceNotFound"),
     web.MethodNotAllowed: Row(405, "Request_BadRequest"),
     web.NoRoute: Row(400, "No method match route template"),
+    web.Crowded: _UNAVAILABLE,
     web.Stopping: _UNAVAILABLE,
 }
 
-# No request meets these: they keep the service from starting.
-AT_START: Final = (BadIssuer, KeyRefusal, FolderRefusal, BadLimits, BadReceiver, store.Unusable)
+# No request meets these: they keep the service from starting, or a command from its work.
+AT_START: Final = (BackupRefusal, BadIssuer, BadReceiver, KeyRefusal, FolderRefusal, BadLimits, store.Unusable)
 
 _LOG: Final = structlog.get_logger("adjoin.web")
 _FAULT: Final = Row(500, "InternalServerError")

@@ -69,4 +69,7 @@ PAGES: Final[Mapping[str, Page]] = {
 }
 """The pages by the one segment of their path, in small letters."""
 
+ALWAYS: Final = frozenset({"/healthz", "/metrics"})
+"""What is answered however much is under way: it tells of just that."""
+
 WITHOUT_HOST: Final = frozenset({"/healthz", "/readyz"})

@@ -53,6 +53,10 @@ class Graph:
             raise MethodNotAllowed((*METHODS, "OPTIONS"))
         served = model.VERSIONS[version]
         resource = path.parse(served, parts)
+        operation = _operation(resource, request.method)
+        request.operation = _name(resource, operation)
+        if request.watch is not None:
+            request.watch.read()
         root = f"{request.origin}/{version}"
         if resource.kind in _ANONYMOUS and request.method == "GET":
             _check_protocol(request)
@@ -64,13 +68,13 @@ class Graph:
         tenant = await access.admit(self.installation.database, self.installation.memory, caller, self.world.now())
         if self.throttle is not None:
             self.throttle.count(tenant.id, caller.client_id, request.method != "GET", self.world.now())
-        operation = _operation(resource, request.method)
         if operation is None:
             raise NoRoute(resource.template, request.method, request.path)
         access.check(caller, _accepted(resource, request.method))
         _check_protocol(request)
+        installation = self.installation if request.watch is None else request.watch.known(self.installation)
         call = Call(
-            request, served, root, resource, caller, tenant, self.installation, self.world, self.desk, self.deliveries
+            request, served, root, resource, caller, tenant, installation, self.world, self.desk, self.deliveries
         )
         response = await operation(call)
         if request.method != "GET":
@@ -173,6 +177,13 @@ def _operation(resource: Resource, method: str) -> _Operation | None:
         return None
     own = _OF_SUBSCRIPTIONS if resource.navigation is model.SUBSCRIPTIONS else {}
     return own.get((resource.kind, method)) or _OPERATIONS.get((resource.kind, method))
+
+
+def _name(resource: Resource, operation: _Operation | None) -> str:
+    """What a request is counted under: as many names as the model has resources, times the operations."""
+    name = operation.__name__ if operation is not None else resource.kind.name.lower()
+    holder = resource.navigation or resource.root
+    return name if holder is None else f"{holder.name}.{name}"
 
 
 def _accepted(resource: Resource, method: str) -> tuple[str, ...]:

@@ -58,6 +58,7 @@ class Login:
     async def respond(self, request: Request, parts: tuple[str, ...]) -> Response:
         """Answer a request for one of the endpoints. Raises MethodNotAllowed; refuses the rest in Entra's form."""
         below = tuple(part.lower() for part in parts[1:])
+        request.operation = "/".join(("login", *below))
         try:
             if len(parts) == 1:
                 return await device.page(self._desk, request, None)

@@ -1,0 +1,51 @@
+"""Who uses a data directory: many at once as a rule, one alone while it is being replaced.
+
+The lock is the kernel's, on the directory itself: it leaves no file, and ends with the process however that ends.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+from adjoin.store.database import Unusable
+
+
+class InUse(Unusable):
+    """A data directory that others use, while it is wanted for one alone; or the other way round."""
+
+
+class Claim:
+    """A claim on a data directory, until it is let go of."""
+
+    def __init__(self, data_dir: Path, *, alone: bool) -> None:
+        """Claim it, beside others or `alone`. Raises InUse, or Unusable for a directory that cannot be locked."""
+        try:
+            self._handle: int | None = os.open(data_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise Unusable(f"The directory {data_dir} cannot be opened: {error.strerror}.") from error
+        try:
+            fcntl.flock(self._handle, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+        except OSError as error:
+            self.release()
+            if isinstance(error, BlockingIOError):
+                raise InUse(_taken(data_dir, alone)) from None
+            raise Unusable(f"The directory {data_dir} cannot be locked: {error.strerror}.") from error
+
+    def release(self) -> None:
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
+
+    def __enter__(self) -> Claim:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+def _taken(data_dir: Path, alone: bool) -> str:
+    if alone:
+        return f"The data directory {data_dir} is in use; stop the service and whatever else works on it first."
+    return f"A restore into the data directory {data_dir} is under way; wait until it is done."

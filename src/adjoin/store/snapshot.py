@@ -1,0 +1,60 @@
+"""A whole copy of the embedded database while others use it, and the examination of a file that is to be one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+from adjoin.store.database import Unusable
+from adjoin.store.migrate import knows
+from adjoin.store.sqlite import APPLICATION_ID, connect
+
+_MANY: Final = 3
+"""How many faults of a damaged file are told: one is enough to refuse it, a few help to find the cause."""
+
+
+def take(source: Path, target: Path) -> None:
+    """Copy the database at `source` to a new file (0600) that needs no log beside it. Raises Unusable.
+
+    The copy is the state of one instant. It is made in one step, which readers and writers do not wait for: in more
+    than one, SQLite would begin again with every change that another process makes.
+    """
+    if not source.is_file():
+        raise Unusable(f"There is no database {source}.")
+    with contextlib.closing(connect(source)) as live:
+        try:
+            os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+            with contextlib.closing(sqlite3.connect(target, isolation_level=None)) as copy:
+                live.backup(copy)
+                copy.execute("PRAGMA journal_mode=DELETE")
+        except (OSError, sqlite3.Error) as error:
+            raise Unusable(f"The database {source} could not be copied to {target}: {error}.") from error
+
+
+def examine(path: Path) -> str:
+    """The schema of a database file that nobody uses, read from end to end. Raises Unusable for what is not whole."""
+    try:
+        # Immutable: nothing is made beside the file, and a log that lies there by chance is not taken for its own.
+        with contextlib.closing(sqlite3.connect(f"file:{quote(str(path))}?immutable=1", uri=True)) as connection:
+            if connection.execute("PRAGMA application_id").fetchone() != (APPLICATION_ID,):
+                raise Unusable(f"The database {path} was made by another program.")
+            schema = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+            faults = found_faults(connection)
+    except sqlite3.Error as error:
+        raise Unusable(f"The database {path} is damaged: {error}.") from error
+    if faults:
+        raise Unusable(f"The database {path} is damaged: {'; '.join(faults)}.")
+    if schema is None or not knows(schema[0]):
+        raise Unusable(f"The database {path} is of a version of adjoin that this one does not know; update adjoin.")
+    return str(schema[0])
+
+
+def found_faults(connection: sqlite3.Connection) -> list[str]:
+    """What is wrong with a database's pages, indexes and references; nothing as a rule."""
+    faults = [str(said) for (said,) in connection.execute(f"PRAGMA integrity_check({_MANY})") if said != "ok"]
+    orphans = connection.execute("PRAGMA foreign_key_check").fetchmany(_MANY)
+    return faults + [f"a row of {table} refers to no row of {parent}" for table, _, parent, _ in orphans]

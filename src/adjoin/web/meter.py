@@ -1,0 +1,61 @@
+"""What goes through the service: how many requests are under way, and what became of those that were answered.
+
+Plain numbers in plain dictionaries: a request pays about a microsecond for them. `metrics.py` shows them.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from typing import Final, Literal, TypeAlias
+
+from adjoin.store.counts import Histogram
+from adjoin.web.errors import Crowded
+
+_SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+
+
+Readers: TypeAlias = Literal["local", "public", "off"]
+
+_PASSED_ON: Final = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "via", "origin")
+
+
+class Meter:
+    """The counts of an application, on its event loop. At most `limit` requests are worked on at a time."""
+
+    def __init__(self, limit: int = 1_024) -> None:
+        self.limit = limit
+        self.under_way = 0
+        self.waiting = 0
+        """Those under way that wait for their body, or, as connectors do, for work: none is done on them meanwhile."""
+        self.answers: dict[tuple[str, int], int] = {}
+        self.seconds: dict[str, Histogram] = {}
+
+    def check(self) -> None:
+        """Refuse one more where there is work enough. Raises Crowded."""
+        if self.under_way - self.waiting > self.limit:
+            raise Crowded
+
+    def count(self, operation: str, status: int, seconds: float) -> None:
+        """Count an answer. `operation` is one of a fixed set of names, never anything that a client can choose."""
+        key = (operation, status)
+        self.answers[key] = self.answers.get(key, 0) + 1
+        times = self.seconds.get(operation)
+        if times is None:
+            times = self.seconds[operation] = Histogram(_SECONDS)
+        times.add(seconds)
+
+
+def may_read(readers: Readers, headers: Mapping[str, str], peer: str | None) -> bool:
+    """Whether a request may see the counts; `peer` is where it comes from, None for a Unix socket.
+
+    `local` is this machine by itself: not what a proxy on it passes on, nor what a page in a browser on it asks for.
+    """
+    if readers != "local":
+        return readers == "public"
+    if any(name in headers for name in _PASSED_ON):
+        return False
+    try:
+        return peer is None or ipaddress.ip_address(peer).is_loopback
+    except ValueError:
+        return False
