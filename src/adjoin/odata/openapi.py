@@ -177,7 +177,9 @@ def _list(root: Root, navigation: Navigation) -> Json:
     target = navigation.target
     scalars = [each.name for each in target.properties if each.comparable]
     by = [f"{name}{direction}" for name in scalars for direction in ("", " asc", " desc")]
-    shared = _parameters("top", "skip", "search", "filter", "count", "skiptoken", "ConsistencyLevel", "Prefer.page")
+    shared = _parameters(
+        "top", "skip", *_searching(target), "filter", "count", "skiptoken", "ConsistencyLevel", "Prefer.page"
+    )
     schema = {"application/json": {"schema": ref("schemas", f"{target.qualified}CollectionResponse")}}
     page = _answer("A page of the collection.", schema, "Preference-Applied")
     more = {
@@ -186,6 +188,10 @@ def _list(root: Root, navigation: Navigation) -> Json:
         "responses": {"200": page, **_refusals(*_QUERY)},
     }
     return _operation(root, navigation, "List", more)
+
+
+def _searching(entity: EntityType) -> tuple[str, ...]:
+    return ("search",) if any(each.searchable for each in entity.properties) else ()
 
 
 def _create(root: Root, navigation: Navigation) -> Json:
@@ -244,7 +250,7 @@ def _get_count(root: Root, navigation: Navigation) -> Json:
     more = {
         "summary": f"Count {navigation.name}",
         "operationId": f"{root.name}.{navigation.name}.GetCount",
-        "parameters": _parameters("search", "filter", "ConsistencyLevel"),
+        "parameters": _parameters(*_searching(navigation.target), "filter", "ConsistencyLevel"),
         "responses": {"200": _answer("The number of entities.", content), **_refusals(*_QUERY)},
     }
     return _operation(root, navigation, "Count", more)

@@ -244,6 +244,8 @@ def _where(found: Mapping[str, str], around: Surroundings) -> Bound | None:
     if "filter" in found:
         parts.append(_named("filter", bind_filter, found, around))
     if "search" in found:
+        if not any(each.searchable for each in around.entity.properties):
+            _refuse("search")
         parts.append(bind_search(found["search"], around.entity))
     return Operation("and", Sort.BOOLEAN, tuple(parts)) if len(parts) == 2 else next(iter(parts), None)
 

@@ -14,7 +14,6 @@ from urllib.parse import urlsplit, urlunsplit
 from adjoin import model
 from adjoin.identity.caller import Caller
 from adjoin.identity.issuer import CLI_CLIENT
-from adjoin.odata.errors import NotServed
 from adjoin.odata.values import TICKS_PER_SECOND, Instant
 from adjoin.service import notices
 from adjoin.service.courier import Answer, Carry, TooSlow, Unreachable
@@ -26,7 +25,6 @@ from adjoin.store import changes, deliveries, rows
 from adjoin.store.columns import Row, Stored, Value
 from adjoin.store.database import Session
 from adjoin.store.tables import table_of
-from adjoin.store.within import Within
 
 MAX_MINUTES: Final = 4_230
 """How long a subscription lasts at most, as Graph has it for most resources; it can be renewed before it ends."""
@@ -51,9 +49,7 @@ class Desk:
 
 
 async def create(desk: Desk, change: Change, caller: Caller, values: Mapping[str, Value]) -> Stored:
-    """A new subscription, once its receivers have answered. Raises NotSubscribed or NotServed."""
-    if isinstance(change.database, Within):
-        raise NotServed("A subscription is not created within a change set: its receiver is asked first.")
+    """A new subscription, once its receivers have answered, which may take seconds. Raises NotSubscribed."""
     whole = _whole(desk, caller, values, change.now)
     if await deliveries.number(change.database.reader, change.tenant.number) >= MAX_PER_TENANT:
         raise NotSubscribed(f"The tenant has {MAX_PER_TENANT} subscriptions, which is as many as it may have.")

@@ -16,6 +16,7 @@ from adjoin.identity.errors import EmptyToken, UnknownKey
 from adjoin.identity.parties import Parties
 from adjoin.odata import headers, metadata, path, query
 from adjoin.odata.edm import Model
+from adjoin.odata.errors import NotServed
 from adjoin.odata.path import Kind, Resource
 from adjoin.odata.values import Instant
 from adjoin.service import access
@@ -25,6 +26,7 @@ from adjoin.service.subscriptions import Desk
 from adjoin.service.throttle import Throttle
 from adjoin.service.world import World
 from adjoin.store.database import Database
+from adjoin.store.within import Within
 from adjoin.web import delta, failures, operations, subscriptions
 from adjoin.web.batch import Batch
 from adjoin.web.errors import MethodNotAllowed, NoRoute
@@ -71,6 +73,8 @@ class Graph:
         if operation is None:
             raise NoRoute(resource.template, request.method, request.path)
         access.check(caller, _accepted(resource, request.method))
+        if operation is subscriptions.create and isinstance(self.installation.database, Within):
+            raise NotServed("A subscription is not created within a change set: its receiver is asked first.")
         _check_protocol(request)
         installation = self.installation if request.watch is None else request.watch.known(self.installation)
         call = Call(
