@@ -7,7 +7,7 @@ are as at `now` (ticks); those that it removed are as if they were not there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -142,6 +142,16 @@ async def _value_by_value(
         if len(rows) == part.limit:
             break
     return rows, marks.__getitem__
+
+
+async def among(session: Session, table: Table, tenant: int, keys: Sequence[str], now: int = 0) -> list[Row]:
+    """The rows with these keys, as far as they are there."""
+    if not keys:
+        return []
+    parameters = Parameters(tenant, table=table, now=now)
+    places = ", ".join([parameters.add(each) for each in keys])
+    sql = f"SELECT {table.selected} FROM {table.name} WHERE {_there(table, parameters)} AND {table.key} IN ({places})"
+    return [table.row(each, now) for each in await session.fetch(sql, parameters.values)]
 
 
 async def count(session: Session, table: Table, tenant: int, where: Bound | None = None, now: int = 0) -> int:
