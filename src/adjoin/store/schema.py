@@ -164,6 +164,17 @@ CONNECTOR_KEYS: Final = Table(
 )
 
 
+CONNECTOR_COUNTS: Final = Table(
+    "connector_counts",
+    METADATA,
+    Column("tenant", Integer, ForeignKey("tenants.number", ondelete="CASCADE"), primary_key=True),
+    Column("state", Integer, primary_key=True),
+    Column("number", _TYPES["ticks"], nullable=False),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+
 def _declare(table: columns.Table) -> None:
     key = table.type.key.name
     Table(

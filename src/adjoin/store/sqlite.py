@@ -19,7 +19,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from adjoin.store.counts import Commits
+from adjoin.store.commits import Commits
 from adjoin.store.database import Insertion, Overloaded, Session, Unavailable, Unusable
 from adjoin.store.scanner import Scanner
 
@@ -105,6 +105,8 @@ def _claim(connection: sqlite3.Connection, path: Path) -> None:
 
 class _Connected:
     """A session over one sqlite3 connection. Its coroutine never suspends, so the writer can run it to its end."""
+
+    keeps_counts = True
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
