@@ -75,7 +75,7 @@ class TestChecksIn:
         began = program.server.clock()
         # Here nothing can be held, so the program sleeps until the next one is due.
         program.server.application.release()
-        program.with_program(lambda connector: until_checked_in(connector, 3))
+        program.with_program(lambda connector: until_checked_in(connector, 4))
         assert 2 * 270 <= program.server.clock() - began <= 3 * 330
         assert entries(program.server) == [("odj01", "active")]
         assert audited(program.server) == ["Create"]
@@ -208,6 +208,23 @@ class TestEnds:
             program.with_program(act)
         assert entries(program.server) == [("odj01", "error")]
         assert audited(program.server) == ["Create", "Patch"]
+
+    def test_when_it_was_used_elsewhere_for_a_single_check_in(self, program: Program, tmp_path: Path) -> None:
+        thief = Program(program.server, tmp_path / "elsewhere")
+        settings.save(thief.file, program.held)
+        program.server.application.release()
+
+        async def act(connector: Connector) -> None:
+            async def steal() -> None:
+                while connector.status.check_ins < 2:  # noqa: ASYNC110 - seen at each turn of the loop
+                    await asyncio.sleep(0)
+                async with thief.started() as other:
+                    await other.once()
+
+            await asyncio.gather(connector.run(), steal())
+
+        with pytest.raises(Refused, match="used by another program"):
+            program.with_program(act)
 
     def test_in_order_when_it_is_told_to(self, program: Program) -> None:
         async def act(connector: Connector) -> None:

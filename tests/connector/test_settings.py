@@ -9,6 +9,7 @@ from typing import Final
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as settings_of_hypothesis
 from hypothesis import strategies as st
 
 from adjoin.connector import settings
@@ -41,6 +42,7 @@ def test_what_is_saved_is_loaded(file: Path) -> None:
     assert file.stat().st_mode & 0o777 == 0o600
 
 
+@settings_of_hypothesis(deadline=None)
 @given(name=st.text(st.characters(codec="utf-8")))
 def test_any_name_is_kept(tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
     file = tmp_path_factory.mktemp("name") / "c.toml"

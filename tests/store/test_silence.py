@@ -72,6 +72,7 @@ class TestValues:
     def test_thirty_days_of_silence_remove(self, silence: int, removed: bool) -> None:
         assert CONNECTORS.removed_at(NOW - silence, NOW) is removed
 
+    @settings(deadline=None)
     @given(st.sampled_from(list(NAMES)), SILENCES, SILENCES)
     def test_the_step_tells_what_shows_otherwise(self, kept: int, one: int, other: int) -> None:
         if CONNECTORS.value_at(kept, NOW - one, NOW) != CONNECTORS.value_at(kept, NOW - other, NOW):

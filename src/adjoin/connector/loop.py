@@ -74,6 +74,9 @@ class Connector:
 
     async def run(self) -> None:
         """Work until stopped. Raises Refused or Unusable when somebody has to do something."""
+        # Any program may begin to count anew. Only from the second check-in on is a count this program's alone, by
+        # which the server tells another that has the same key.
+        await self._until_stopped(self._next())
         while not self._stopping.is_set():
             answer = await self._until_stopped(self._next())
             if answer is not None:

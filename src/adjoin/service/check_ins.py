@@ -106,7 +106,7 @@ async def _hear(
     if (before["state"], before["version"]) != (state, said.version):
         after = await _enrolled(session, tenant, said.connector, at.ticks)
         await recorder.change(session, tenant.number, CONNECTOR, "Patch", before.shown.row, after.shown.row, reasons)
-        await removal.drop_some(session, CONNECTORS, tenant.number, at.ticks, recorder, recorder.turns)
+        await removal.drop(session, CONNECTORS, tenant.number, at.ticks, recorder)
     return Standing(state, reasons, rules.too_old(said.version, least))
 
 

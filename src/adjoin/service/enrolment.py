@@ -110,7 +110,7 @@ async def enrol(database: Database, candidate: Candidate, recorder: Recorder, wo
         used = msgspec.msgpack.encode(Invitation(invitation.domain, connector, proven.thumbprint))
         await grants.replace(session, tenant.number, kept, used, kept.expires)
         await recorder.change(session, tenant.number, CONNECTOR, "Create", None, made.row)
-        await removal.drop_some(session, CONNECTORS, tenant.number, at.ticks, recorder, recorder.turns)
+        await removal.drop(session, CONNECTORS, tenant.number, at.ticks, recorder)
         return Enrolled(tenant, connector, key.expires)
 
     return await database.write(act)

@@ -6,7 +6,7 @@ These are the rules that hold for every entity type; what a type has of its own 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from adjoin.odata.bound import Bound
@@ -18,7 +18,6 @@ from adjoin.service import removal, repeats
 from adjoin.service.audit import Recorder
 from adjoin.service.errors import NotFound, Taken
 from adjoin.service.repeats import Repeatable
-from adjoin.service.turns import Turns
 from adjoin.service.world import World
 from adjoin.store import rows
 from adjoin.store.columns import Row, Stored, Table, Value
@@ -67,7 +66,6 @@ class Change:
     check: Callable[[int], None] = _unconditional
     repeatable: Repeatable | None = None
     recorder: Recorder | None = None
-    turns: Turns = field(default_factory=Turns)
 
     async def carry_out(self, act: Callable[[Session], Awaitable[Stored | None]]) -> Stored | None:
         """Run `act` in a transaction, or give what came of it when the same request came first."""
@@ -87,11 +85,8 @@ class Change:
         return Instant.from_unix(self.now).ticks
 
     async def drop_removed(self, session: Session, table: Table, key: str | None = None) -> None:
-        """Drop some rows that the clock removed if it is time, or the one with this key, and record it."""
-        if key is None:
-            await removal.drop_some(session, table, self.tenant.number, self.ticks, self.recorder, self.turns)
-        else:
-            await removal.drop(session, table, self.tenant.number, self.ticks, self.recorder, key)
+        """Drop some rows that the clock removed if it is time, or the one with this key."""
+        await removal.drop(session, table, self.tenant.number, self.ticks, self.recorder, key)
 
 
 async def page(database: Database, tenant: Tenant, entity: EntityType, wanted: Wanted, now: float) -> Page:

@@ -18,7 +18,7 @@ from adjoin.service.restore import PLAN, finish
 from adjoin.service.turns import Turns
 from adjoin.service.world import World
 from adjoin.store import settings, tenants
-from adjoin.store.counts import Commits
+from adjoin.store.commits import Commits
 from adjoin.store.database import Database, Session, Unusable
 from adjoin.store.memory import Memory
 from adjoin.store.migrate import migrate
@@ -66,7 +66,7 @@ async def open_installation(
         migrate(database_file)
         keys = LiveRing(keys_dir, world.now())
         commits = Commits()
-        database = SQLite(database_file, commits)
+        database = SQLite(database_file, commits=commits)
         try:
             paging_key = await settings.find(database.reader, _PAGING_KEY)
             if paging_key is None:

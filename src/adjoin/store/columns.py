@@ -71,6 +71,8 @@ class Table:
     type: EntityType
     silence: Silence | None = None
     own: tuple[Own, ...] = ()
+    counts: str | None = None
+    """The table of how many rows a tenant has by the kept value of what the clock changes."""
 
     @cached_property
     def selected(self) -> str:

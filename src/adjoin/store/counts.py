@@ -1,55 +1,53 @@
-"""Plain counts of what the store does, kept at next to no cost, for whoever shows them."""
+"""Counts that need not look at each row: those that the database keeps by value, put right by what the clock changed.
+
+What is kept is true of rows in which nobody has been silent; the others stand together in the index on silence, and
+are counted there.
+"""
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Callable, Sequence
-from typing import Final
+from itertools import pairwise
 
-import structlog
-
-from adjoin.store.database import Unavailable
-
-_SIZES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
-_SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 10.0)
+from adjoin.odata.bound import Bound, Constant, Field, Operation
+from adjoin.store.columns import Table
+from adjoin.store.silence import Silence
+from adjoin.store.where import Parameters
 
 
-class Histogram:
-    """How many values fell into each bucket: at most its bound, or, in the last, above them all."""
+def by_counts(table: Table, tenant: int, where: Bound | None, now: int) -> tuple[str, list[object]] | None:
+    """The statement that gives a count from what is kept, and its parameters; None where that does not tell it."""
+    silence = table.silence
+    if table.counts is None or silence is None:
+        return None
+    parameters = Parameters(tenant, table=table, now=now)
+    kept, silent = f"SELECT sum(number) FROM {table.counts}", f"SELECT count(*) FROM {table.name}"
+    if where is None:
+        terms = [f"- ({silent} WHERE tenant = ?1 AND {silence.removed(now, parameters.add)})"]
+        mine = ""
+    elif (value := _sought(silence, where)) is not None:
+        place = parameters.add(value)
+        mine = f" AND {silence.property} = {place}"
+        first = parameters.add(now - silence.steps[0][0])
+        terms = [f"- ({silent} WHERE tenant = ?1 AND {silence.column} <= {first} AND +{silence.property} = {place})"]
+        ends = (*silence.steps, (silence.removed_after, None))
+        terms += [
+            f"+ ({silent} WHERE tenant = ?1 AND {silence.column} > {parameters.add(now - until)} "
+            f"AND {silence.column} <= {parameters.add(now - after)})"
+            for (after, held), (until, _) in pairwise(ends)
+            if held == value
+        ]
+    else:
+        return None
+    return f"SELECT COALESCE(({kept} WHERE tenant = ?1{mine}), 0) {' '.join(terms)}", parameters.values
 
-    __slots__ = ("bounds", "counts", "total")
 
-    def __init__(self, bounds: Sequence[float]) -> None:
-        self.bounds = bounds
-        self.counts = [0] * (len(bounds) + 1)
-        self.total = 0.0
-
-    def add(self, value: float) -> None:
-        self.counts[bisect_left(self.bounds, value)] += 1
-        self.total += value
-
-
-class Commits:
-    """The commits of a database. One thread adds; others may read at any time."""
-
-    def __init__(self) -> None:
-        self.sizes = Histogram(_SIZES)
-        self.seconds = Histogram(_SECONDS)
-        self.refused = 0
-        self.waiting: Callable[[], int] = int
-        """How many writes wait or are being done now; the database puts its own in this place."""
-        self._log = structlog.get_logger("adjoin.store")
-        self._taken = True
-
-    def add(self, seconds: float, errors: Sequence[BaseException | None]) -> None:
-        """Count a commit that took so long, by what came of each of its writes: an error, or None."""
-        self.sizes.add(len(errors))
-        self.seconds.add(seconds)
-        if isinstance(errors[0], Unavailable) and all(isinstance(each, Unavailable) for each in errors):
-            self.refused += 1
-            if self._taken:
-                self._log.error("database takes no changes", reason=errors[0].message)
-            self._taken = False
-        elif not self._taken:
-            self._taken = True
-            self._log.info("database takes changes again")
+def _sought(silence: Silence, where: Bound) -> int | None:
+    """The one value of what the clock changes that a condition asks for."""
+    if not isinstance(where, Operation) or where.name != "eq":
+        return None
+    left, right = where.operands
+    if isinstance(left, Constant):
+        left, right = right, left
+    if isinstance(left, Field) and left.declared.name == silence.property and isinstance(right, Constant):
+        return right.value if isinstance(right.value, int) else None
+    return None

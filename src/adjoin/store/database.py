@@ -35,6 +35,11 @@ class Insertion:
 class Session(Protocol):
     """One connection's view: the current state for a read, the open transaction for a write."""
 
+    @property
+    def keeps_counts(self) -> bool:
+        """Whether the database keeps the tables of counts itself, as triggers do."""
+        ...
+
     async def insert(self, insertion: Insertion, row: Sequence[object]) -> None:
         """Insert a row, at the latest before the next fetch or the end of the transaction.
 

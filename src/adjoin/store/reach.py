@@ -23,7 +23,7 @@ def short_page(table: Table, where: Bound | None, order: Sequence[Order], skip: 
     """Whether a page is read straight off an index, in its order."""
     if skip > MOST_SKIPPED:
         return False
-    conditions = list(_joined(where))
+    conditions = list(joined(where))
     if any(_names_keys(table, each) for each in conditions):
         return True
     along = _along(table, order)
@@ -37,11 +37,11 @@ def short_page(table: Table, where: Bound | None, order: Sequence[Order], skip: 
     return all(_range_of(table, each) == along for each in conditions)
 
 
-def _joined(where: Bound | None) -> Iterator[Bound]:
+def joined(where: Bound | None) -> Iterator[Bound]:
     """The conditions of which all have to hold."""
     if isinstance(where, Operation) and where.name == "and":
         for each in where.operands:
-            yield from _joined(each)
+            yield from joined(each)
     elif where is not None:
         yield where
 

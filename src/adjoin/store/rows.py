@@ -14,8 +14,10 @@ from typing import NamedTuple
 
 from adjoin.odata.bound import Bound, Constant, Field, Operation, Order, Sort
 from adjoin.store.columns import Row, Stored, Table, Value, columns, stored
+from adjoin.store.counts import by_counts
 from adjoin.store.database import Insertion, Session
-from adjoin.store.silence import NEVER
+from adjoin.store.reach import joined
+from adjoin.store.silence import NEVER, Silence
 from adjoin.store.where import Parameters, condition, following, order, value
 
 
@@ -49,13 +51,23 @@ async def page(
     session: Session, table: Table, tenant: int, part: Part, now: int = 0
 ) -> tuple[list[Row], Callable[[int], Mark]]:
     """The wanted rows, and what tells where the one of a number stands."""
-    if table.silence is not None and part.order and not part.skip:
-        first = part.order[0].by
+    parameters = Parameters(tenant, table=table, now=now)
+    if table.silence is not None and _asks_clock(table.silence, part):
+        if not await _anyone_silent(session, table, table.silence, tenant, now):
+            return await _read(session, table, part, now, Parameters(tenant), "tenant = ?1")
+        first = part.order[0].by if part.order and not part.skip else None
         if isinstance(first, Field) and first.declared.name == table.silence.property and first.enum is not None:
             return await _value_by_value(session, table, tenant, part, now)
-    parameters = Parameters(tenant, table=table, now=now)
+        parameters.dense = await _is_dense(session, table, tenant, part, now)
+    return await _read(session, table, part, now, parameters, _there(table, parameters))
+
+
+async def _read(
+    session: Session, table: Table, part: Part, now: int, parameters: Parameters, there: str
+) -> tuple[list[Row], Callable[[int], Mark]]:
+    """A page by one statement; `there` is the condition of a row that may be in it."""
     marks = "".join(f", {value(each.by, parameters)}" for each in part.order)
-    sql = f"SELECT {table.selected}{marks} FROM {table.name} WHERE {_there(table, parameters)}"
+    sql = f"SELECT {table.selected}{marks} FROM {table.name} WHERE {there}"
     if part.where is not None:
         sql += f" AND {condition(part.where, parameters)}"
     if part.after is not None:
@@ -66,6 +78,40 @@ async def page(
     width, key_at = table.width, table.key_at
     fetched = await session.fetch(sql, parameters.values)
     return table.rows(fetched, now), lambda number: Mark(fetched[number][key_at], fetched[number][width:])
+
+
+def _asks_clock(silence: Silence, part: Part) -> bool:
+    """Whether a page depends on what the clock changes."""
+    waiting = [each.by for each in part.order]
+    if part.where is not None:
+        waiting.append(part.where)
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, Field) and each.declared.name == silence.property:
+            return True
+        if isinstance(each, Operation):
+            waiting += each.operands
+    return False
+
+
+async def _anyone_silent(session: Session, table: Table, silence: Silence, tenant: int, now: int) -> bool:
+    """Whether the clock changes any row's value: where it does not, what is kept is shown, and has an index."""
+    sql = f"SELECT 1 FROM {table.name} WHERE tenant = ?1 AND {silence.column} <= ?2 LIMIT 1"
+    return bool(await session.fetch(sql, (tenant, now - silence.steps[0][0])))
+
+
+async def _is_dense(session: Session, table: Table, tenant: int, part: Part, now: int) -> bool:
+    """Whether so many rows show what is sought that reading on in the order of keys is cheaper than finding them all.
+
+    That reads as many rows for one that fits as there are for each that does; the other way, all that fit.
+    """
+    if table.counts is None or not session.keeps_counts:
+        return False
+    for each in joined(part.where):
+        if by_counts(table, tenant, each, now) is not None:
+            fit, every = [await count(session, table, tenant, where, now) for where in (each, None)]
+            return fit * fit > part.limit * every
+    return False
 
 
 async def _value_by_value(
@@ -110,10 +156,18 @@ async def among(session: Session, table: Table, tenant: int, keys: Sequence[str]
 
 async def count(session: Session, table: Table, tenant: int, where: Bound | None = None, now: int = 0) -> int:
     """How many rows the tenant has for which `where` holds."""
+    if session.keeps_counts and (counted := by_counts(table, tenant, where, now)) is not None:
+        sql, values = counted
+        ((number,),) = await session.fetch(sql, values)
+        return int(number)
     parameters = Parameters(tenant, table=table, now=now)
-    sql = f"SELECT count(*) FROM {table.name} WHERE {_there(table, parameters)}"
-    if where is not None:
-        sql += f" AND {condition(where, parameters)}"
+    wanted = f" AND {condition(where, parameters)}" if where is not None else ""
+    sql = f"SELECT (SELECT count(*) FROM {table.name} WHERE tenant = ?1{wanted})"
+    if table.silence is not None:
+        # Taken off afterwards: whether a row is there stands in no index but one, and would be looked up for each.
+        removed = table.silence.removed(now, parameters.add)
+        gone = f"SELECT {table.key} FROM {table.name} WHERE tenant = ?1 AND {removed}"
+        sql += f" - (SELECT count(*) FROM {table.name} WHERE tenant = ?1 AND {table.key} IN ({gone}){wanted})"
     ((number,),) = await session.fetch(sql, parameters.values)
     return int(number)
 

@@ -32,6 +32,8 @@ class _Job:
 class Scanner:
     """A session for such reads. Make, use and close it on one event loop; the connection is its own from then on."""
 
+    keeps_counts = True
+
     def __init__(self, connection: sqlite3.Connection, seconds: float) -> None:
         connection.execute("PRAGMA query_only=ON")
         self._connection = connection

@@ -164,6 +164,16 @@ CONNECTOR_KEYS: Final = Table(
 )
 
 
+CONNECTOR_COUNTS: Final = Table(
+    "connector_counts",
+    METADATA,
+    Column("tenant", Integer, ForeignKey("tenants.number", ondelete="CASCADE"), primary_key=True),
+    Column("state", Integer, primary_key=True),
+    Column("number", _TYPES["ticks"], nullable=False),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
 # What happened to connectors, in the order in which it was committed: delta queries and notifications read it.
 CHANGES: Final = Table(
     "changes",

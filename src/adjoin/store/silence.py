@@ -42,10 +42,14 @@ class Silence:
 
     def value_at(self, kept: int, since: int, now: int) -> int:
         """The value shown."""
+        if now - since < self.steps[0][0]:
+            return kept
         return next((value for after, value in reversed(self.steps) if now - since >= after), kept)
 
     def step_at(self, since: int, now: int) -> int:
         """How many steps silence has taken: what is shown by it is another at each."""
+        if now - since < self.steps[0][0]:
+            return 0
         return sum(now - since >= after for after, _ in self.steps)
 
     def removed_at(self, since: int, now: int) -> bool:
@@ -56,20 +60,24 @@ class Silence:
         cases = (f"WHEN {self.column} <= {add(now - after)} THEN {add(value)}" for after, value in reversed(self.steps))
         return f"CASE {' '.join(cases)} ELSE {self.property} END"
 
-    def shows(self, values: Collection[int], now: int, add: Add, others: Others) -> str:
+    def shows(self, values: Collection[int], now: int, add: Add, others: Others | None) -> str:
         """The condition of a row that shows one of these values.
 
         What most rows show is looked for in the order of keys, what only silence leads to by the index on silence:
-        there a condition of its own on the keys keeps databases from reading all rows in their order.
+        there a condition of its own on the keys keeps databases from reading all rows in their order. Without
+        `others` all of it is looked for in the order of keys.
         """
-        fresh = [f"{self.property} = {add(each)} AND +{self.column} > {add(now - self.steps[0][0])}" for each in values]
+        lone = "+" if others is None else ""
+        fresh = [
+            f"{lone}{self.property} = {add(each)} AND +{self.column} > {add(now - self.steps[0][0])}" for each in values
+        ]
         ends = (*self.steps, (self.removed_after, None))
         ranges = [
-            f"{self.column} > {add(now - until)} AND {self.column} <= {add(now - after)}"
+            f"{lone}{self.column} > {add(now - until)} AND {lone}{self.column} <= {add(now - after)}"
             for (after, held), (until, _) in pairwise(ends)
             if held in values
         ]
-        if {held for _, held in self.steps}.issuperset(values):
+        if others is not None and {held for _, held in self.steps}.issuperset(values):
             return others([*fresh, *ranges])
         return f"({' OR '.join(f'({each})' for each in (*fresh, *ranges))})"
 

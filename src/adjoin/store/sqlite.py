@@ -19,7 +19,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from adjoin.store.counts import Commits
+from adjoin.store.commits import Commits
 from adjoin.store.database import Insertion, Overloaded, Session, Unavailable, Unusable
 from adjoin.store.scanner import Scanner
 
@@ -106,6 +106,8 @@ def _claim(connection: sqlite3.Connection, path: Path) -> None:
 class _Connected:
     """A session over one sqlite3 connection. Its coroutine never suspends, so the writer can run it to its end."""
 
+    keeps_counts = True
+
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._gathered: dict[Insertion, list[Sequence[object]]] = {}
@@ -159,7 +161,7 @@ _Outcome = tuple["asyncio.Future[Any]", Any, BaseException | None]
 class SQLite:
     """An open SQLite database. Make, use and close it on one event loop."""
 
-    def __init__(self, path: Path, commits: Commits | None = None, scan_seconds: float = SCAN_SECONDS) -> None:
+    def __init__(self, path: Path, scan_seconds: float = SCAN_SECONDS, commits: Commits | None = None) -> None:
         self._read = connect(path)
         self._commits = commits or Commits()
         self._commits.waiting = lambda: self._waiting

@@ -22,6 +22,7 @@ CONNECTORS: Final = Table(
         Own("domain", "text"),
         Own("enrolled", "text"),
     ),
+    "connector_counts",
 )
 """Connectors: beside what is shown of them, what their check-ins leave (`connectors.py`)."""
 

@@ -39,6 +39,8 @@ class Parameters:
         self.table = table
         self.silence = table.silence if table is not None else None
         self.now = now
+        self.dense = False
+        """Most rows show what is asked of what the clock changes, so that the order of keys soon leads to enough."""
         self._depth = 0
 
     def add(self, value: object) -> str:
@@ -112,7 +114,8 @@ def by_clock(bound: Operation, parameters: Parameters) -> str | None:
     wanted = [each for each in every if (each in named) != (bound.name == "ne")]
     if not wanted:
         return "FALSE"
-    return silence.shows(wanted, parameters.now, parameters.add, lambda each: _among(parameters, each))
+    others = None if parameters.dense else lambda each: _among(parameters, each)
+    return silence.shows(wanted, parameters.now, parameters.add, others)
 
 
 def _among(parameters: Parameters, conditions: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ import ipaddress
 from collections.abc import Mapping
 from typing import Final, Literal, TypeAlias
 
-from adjoin.store.counts import Histogram
+from adjoin.store.commits import Histogram
 from adjoin.web.errors import Crowded
 
 _SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)

@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 
 from adjoin import __version__
 from adjoin.identity.parties import Parties
-from adjoin.store.counts import Commits, Histogram
+from adjoin.store.commits import Commits, Histogram
 from adjoin.web.exchange import Response
 from adjoin.web.meter import Meter
 

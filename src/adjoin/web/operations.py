@@ -121,9 +121,7 @@ class Call(msgspec.Struct, frozen=True):
                 each.check(headers.entity_tag(version))
 
         repeatable, recorder = await self._repeatable(), self._recorder()
-        return Change(
-            self.database, self.tenant, self.world.now(), check, repeatable, recorder, self.installation.turns
-        )
+        return Change(self.database, self.tenant, self.world.now(), check, repeatable, recorder)
 
     def _recorder(self) -> Recorder:
         return Recorder(

@@ -67,6 +67,10 @@ class _Timed:
     def reader(self) -> Any:
         return _Timed(self._inner.reader, self._watch)
 
+    @property
+    def scanner(self) -> Any:
+        return _Timed(self._inner.scanner, self._watch)
+
     async def fetch(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         return await self._watch.taken(self._inner.fetch(sql, parameters))
 
