@@ -237,3 +237,11 @@ def test_a_check_in_that_changes_no_state_is_told(server: Server) -> None:
     hear(server, key)
     (told,) = server.follow(link).json["value"]
     assert (told["id"], told["lastConnectionDateTime"]) == (key, str(Instant.from_unix(server.clock.time)))
+
+
+def test_a_check_in_at_a_time_that_was_taken_back_is_told(server: Server) -> None:
+    key = server.create(state="active")["id"]
+    link = latest(server)
+    hear(server, key)
+    server.clock.time -= 10
+    assert [each["id"] for each in server.follow(link).json["value"]] == [key]

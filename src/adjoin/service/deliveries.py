@@ -45,6 +45,7 @@ _LEASE: Final = 30 * TICKS_PER_SECOND
 _LATER: Final = 60 * TICKS_PER_SECOND
 _LONGEST_WAIT: Final = 600.0
 _LOOK_AGAIN: Final = 1.0
+_PAUSE: Final = 0.05
 _TURNS_AT_ONCE: Final = 1_000
 _DUE_AT_ONCE: Final = 1_000
 _TABLE: Final = table_of(model.CONNECTOR)
@@ -108,6 +109,8 @@ class Deliveries:
                 self._log.warning("deliveries wait for the database", why=refusal.message)
             except Exception as error:  # noqa: BLE001 - it must go on, whatever one round meets
                 self._log.error("fault", exc_info=error)
+            # Many changes in a row are looked at together, so that telling of them costs the requests little.
+            await asyncio.sleep(_PAUSE)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_AGAIN):
                     await self._wake.wait()
@@ -124,9 +127,12 @@ class Deliveries:
         """See what there is to do, and begin with it."""
         async with self._looking:
             reader, now = self._database.reader, self._now()
+            subscribed = await deliveries.tenants(reader)
+            if not subscribed:
+                return
             if await deliveries.any_ended(reader, now):
                 await self._database.write(lambda session: deliveries.drop_ended(session, now))
-            for tenant in await deliveries.tenants(reader):
+            for tenant in subscribed:
                 await self._note_turns(tenant, now)
             await self._begin(self._chosen(await deliveries.due(reader, now, now + WARN, _DUE_AT_ONCE)), now)
 

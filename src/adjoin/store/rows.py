@@ -180,6 +180,8 @@ async def insert(session: Session, table: Table, tenant: int, values: Mapping[st
         held = hold(values[name])
         cells += held
         shown.append(held[0])
+    for at in table.secrets:
+        shown[at] = None
     if table.silence is not None:
         shown.append(NEVER)
     await session.insert(_insertion(table), cells)
