@@ -51,7 +51,7 @@ def test_a_property_has_one_column_but_date_times_and_strings_have_one_more_to_b
         ("the_colour", "integer"),
         ("last_seen", "text"),
         ("last_seen_ticks", "ticks"),
-        ("is_on", "integer"),
+        ("is_on", "boolean"),
         ("small", "integer"),
         ("large", "ticks"),
         ("other_id", "text"),
