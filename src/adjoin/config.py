@@ -14,6 +14,7 @@ import msgspec
 from adjoin.identity.certificates import general_name
 from adjoin.identity.clouds import NAMED, Cloud, CloudName
 from adjoin.odata.errors import Refusal
+from adjoin.service.receivers import Allowed
 from adjoin.service.throttle import Limits
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -43,6 +44,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
     audiences: tuple[str, ...] = ()
     issuers: tuple[dict[str, Any], ...] = ()
     throttle: str = "off"
+    webhook_allow: tuple[str, ...] = ()
+    webhook_ca: Path | None = None
     audit_days: Days = 365
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "text", "json"] = "auto"
@@ -95,7 +98,7 @@ _PREFIX: Final = "ADJOIN_"
 _LOOPBACK: Final = ("127.0.0.0/8", "::1/128")
 _WILDCARDS: Final = ("0.0.0.0", "::", "")  # noqa: S104 - they are told from addresses, not listened on
 _OWN_NAMES: Final = ("localhost", "127.0.0.1", "::1")
-_LISTS: Final = ("audiences", "tls-names", "trusted-proxies")
+_LISTS: Final = ("audiences", "tls-names", "trusted-proxies", "webhook-allow")
 
 
 def load(flags: Mapping[str, Any], environment: Mapping[str, str], file: Path | None) -> Config:
@@ -147,6 +150,9 @@ def check(config: Config) -> None:
     if config.database is not None and "://" in config.database and not config.database.startswith("sqlite:///"):
         raise BadConfig("--database takes a file or sqlite:///FILE in this version.")
     Limits.parse(config.throttle)
+    Allowed.parse(config.webhook_allow)
+    if config.webhook_ca is not None and not config.webhook_ca.is_file():
+        raise BadConfig(f"There is no file {config.webhook_ca} for --webhook-ca.")
     if config.public_url is not None and not config.public_url.startswith(("https://", "http://")):
         raise BadConfig("--public-url begins with https:// or http://.")
     _check_proxies(config)
