@@ -9,6 +9,7 @@ branch_labels = None
 depends_on = None
 
 _TICKS = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+_BOOLEAN = sa.Boolean(create_constraint=False).with_variant(sa.Integer(), "sqlite")
 # Texts of a subscription that are compared; each has the text as it was written, and folded.
 _TEXTS = {
     "application_id": True,
@@ -60,7 +61,7 @@ def upgrade() -> None:
         *_text("creator_id"),
         sa.Column("expiration_date_time", sa.Text(), nullable=False),
         sa.Column("expiration_date_time_ticks", _TICKS, nullable=False),
-        sa.Column("include_resource_data", sa.Integer(), nullable=True),
+        sa.Column("include_resource_data", _BOOLEAN, nullable=True),
         *_text("latest_supported_tls_version"),
         *_text("lifecycle_notification_url"),
         *_text("notification_url"),
@@ -71,9 +72,12 @@ def upgrade() -> None:
         sqlite_strict=True,
         sqlite_with_rowid=False,
     )
+    sqlite = op.get_bind().dialect.name == "sqlite"
     for name in sorted([*_TEXTS, "expiration_date_time", "include_resource_data"]):
         column = f"{name}_folded" if name in _TEXTS else f"{name}_ticks" if name.endswith("time") else name
-        op.create_index(f"subscriptions_by_{name}", "subscriptions", ["tenant", column, "id"])
+        # SQLite puts what is null first by itself, and keeps such a word in its schema.
+        lowest = "" if sqlite or not _TEXTS.get(name, name == "include_resource_data") else " NULLS FIRST"
+        op.create_index(f"subscriptions_by_{name}", "subscriptions", ["tenant", sa.text(column + lowest), "id"])
     op.create_table(
         "deliveries",
         sa.Column("tenant", sa.Integer(), nullable=False),
