@@ -6,14 +6,39 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
+from tests import postgresql as postgresql_
 from tests.server import Server, config_of
 
 from adjoin.identity.keys import open_ring
 
 Opens = Callable[..., Server]
+
+ON_BOTH: Final = (
+    "test_advanced",
+    "test_batch",
+    "test_connector_api",
+    "test_connector_histories",
+    "test_failures",
+    "test_graph",
+    "test_intermediate",
+    "test_minimal",
+    "test_paging",
+    "test_tenants",
+    "test_updatable",
+    "web.test_silence",
+)
+"""The modules, by a part of their names, whose services run on SQLite and on PostgreSQL; the store's tests all do."""
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[postgresql_.Databases]:
+    """Databases on a PostgreSQL server that is started for the first test that wants one."""
+    server = postgresql_.Server()
+    yield postgresql_.Databases(server)
+    server.remove()
 
 
 @pytest.fixture(scope="session")
@@ -27,16 +52,39 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def data_dir(folder: Path, keys: Path) -> Path:
     """A data directory with signing keys and nothing else."""
     folder.mkdir(mode=0o700)
-    shutil.copytree(keys, folder / "keys")
+    for name in ("keys", "shared-keys"):
+        shutil.copytree(keys, folder / name)
     return folder
 
 
+@pytest.fixture(scope="module")
+def database_kind(request: pytest.FixtureRequest) -> str:
+    """Which database the services of a module have; what is in ON_BOTH runs with each."""
+    kind: str = getattr(request, "param", "sqlite")
+    return kind
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "database_kind" in metafunc.fixturenames and any(part in metafunc.module.__name__ for part in ON_BOTH):
+        metafunc.parametrize("database_kind", ["sqlite", "postgresql"], indirect=True, scope="module")
+
+
+def place(kind: str, request: pytest.FixtureRequest, stack: ExitStack) -> dict[str, str]:
+    """The setting that says where a service's database is, if it is not in its data directory."""
+    if kind == "sqlite":
+        return {}
+    databases: postgresql_.Databases = request.getfixturevalue("postgresql")
+    return {"database": stack.enter_context(databases.lent())}
+
+
 @pytest.fixture
-def opens(tmp_path: Path, keys: Path) -> Iterator[Opens]:
+def opens(tmp_path: Path, keys: Path, database_kind: str, request: pytest.FixtureRequest) -> Iterator[Opens]:
     """Opens services with settings of a test's own; they are closed at its end."""
     with ExitStack() as stack:
+        where = place(database_kind, request, stack)
 
         def open_one(**changes: Any) -> Server:
+            changes = {**where, **changes}
             folder = tmp_path / "data"
             if not folder.exists():
                 data_dir(folder, keys)
@@ -52,8 +100,11 @@ def server(opens: Opens) -> Server:
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory, keys: Path) -> Iterator[Server]:
+def shared(
+    tmp_path_factory: pytest.TempPathFactory, keys: Path, database_kind: str, request: pytest.FixtureRequest
+) -> Iterator[Server]:
     """A service for the tests of a module that change nothing in it, or only rows of their own."""
     folder = data_dir(tmp_path_factory.mktemp("shared") / "data", keys)
-    with Server(config_of(folder), seed=18) as opened:
-        yield opened
+    with ExitStack() as stack:
+        where = place(database_kind, request, stack)
+        yield stack.enter_context(Server(config_of(folder, **where), seed=18))

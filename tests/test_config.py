@@ -152,8 +152,10 @@ class TestContradictions:
         [
             ({"tls_cert": Path("c")}, "go together"),
             ({"tls_key": Path("k")}, "go together"),
-            ({"database": "postgresql://h/d"}, "sqlite:///"),
+            ({"database": "postgresql://u:se/cret@h/d"}, "is no URL of a PostgreSQL database"),
             ({"database": "mysql://h/d"}, "sqlite:///"),
+            ({"workers": 2}, "only with --database postgresql"),
+            ({"workers": 0}, "workers"),
             ({"public_url": "host"}, "https://"),
             ({"public_url": "ftp://host"}, "https://"),
             ({"host": "0.0.0.0"}, "in the clear"),

@@ -16,6 +16,7 @@ from adjoin.identity.clouds import NAMED, Cloud, CloudName
 from adjoin.odata.errors import Refusal
 from adjoin.service.receivers import Allowed
 from adjoin.service.throttle import Limits
+from adjoin.store.address import is_postgresql, is_readable
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
@@ -33,6 +34,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
     port: Port = 8365
     data_dir: Path = Path("var")
     database: str | None = None
+    workers: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
     tls: bool = False
     tls_names: tuple[str, ...] = ()
     tls_cert: Path | None = None
@@ -62,9 +64,19 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
         return Path(self.database.removeprefix("sqlite:///"))
 
     @property
+    def database_url(self) -> str | None:
+        """Which database on a PostgreSQL server, if it is on one."""
+        return self.database if self.database is not None and is_postgresql(self.database) else None
+
+    @property
+    def database_place(self) -> Path | str:
+        """Where the database is: the file of the embedded one, or the URL of one on a PostgreSQL server."""
+        return self.database_url or self.database_file
+
+    @property
     def keys_dir(self) -> Path:
-        """Where the built-in issuer keeps its signing keys."""
-        return self.data_dir / "keys"
+        """Where the built-in issuer keeps its signing keys, or a copy of those that the nodes of a database share."""
+        return self.data_dir / ("keys" if self.database_url is None else "shared-keys")
 
     @property
     def tls_dir(self) -> Path:
@@ -147,8 +159,7 @@ def check(config: Config) -> None:
     """Refuse settings that contradict each other or open what should be closed. Raises BadConfig."""
     if (config.tls_cert is None) != (config.tls_key is None):
         raise BadConfig("--tls-cert and --tls-key go together: give both or neither.")
-    if config.database is not None and "://" in config.database and not config.database.startswith("sqlite:///"):
-        raise BadConfig("--database takes a file or sqlite:///FILE in this version.")
+    _check_database(config)
     Limits.parse(config.throttle)
     Allowed.parse(config.webhook_allow)
     if config.webhook_ca is not None and not config.webhook_ca.is_file():
@@ -157,6 +168,24 @@ def check(config: Config) -> None:
         raise BadConfig("--public-url begins with https:// or http://.")
     _check_proxies(config)
     _check_names(config)
+
+
+def _check_database(config: Config) -> None:
+    database = config.database
+    if config.workers > 1 and config.database_url is None:
+        raise BadConfig(
+            "--workers takes more than one process only with --database postgresql://…: "
+            "SQLite takes one, which keeps the database in its own memory as far as it can."
+        )
+    if database is not None and "://" in database and not database.startswith("sqlite:///"):
+        if config.database_url is None:
+            raise BadConfig("--database takes a file, sqlite:///FILE, or postgresql://USER@HOST/NAME.")
+        if not is_readable(database):
+            # Its text is not repeated here: it may hold a password.
+            raise BadConfig(
+                "--database is no URL of a PostgreSQL database. It has the form postgresql://USER@HOST:PORT/NAME; "
+                "in a password, write @ as %40, / as %2F and # as %23, or leave it to PGPASSWORD or ~/.pgpass."
+            )
 
 
 def _check_proxies(config: Config) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 from tests.conformance.service import LIST, Service
+from tests.conftest import place
 
 # displayName, lastConnectionDateTime, state, version
 ROWS = (
@@ -18,10 +20,13 @@ ROWS = (
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def running(
+    tmp_path_factory: pytest.TempPathFactory, database_kind: str, request: pytest.FixtureRequest
+) -> Iterator[Service]:
     """The service; what is in its list is for the fixture below to say."""
-    with Service(tmp_path_factory.mktemp("conformance") / "var") as service:
-        yield service
+    with ExitStack() as stack:
+        where = place(database_kind, request, stack).get("database")
+        yield stack.enter_context(Service(tmp_path_factory.mktemp("conformance") / "var", where))
 
 
 @pytest.fixture

@@ -81,6 +81,7 @@ class Service:
     """An application on its own data directory and event loop; requests carry a token that may do everything."""
 
     data_dir: Path
+    database: str | None = None
     ticks: Iterator[int] = field(default_factory=itertools.count)
     runner: asyncio.Runner = field(default_factory=asyncio.Runner)
     application: Application = field(init=False)
@@ -93,7 +94,9 @@ class Service:
         return NOW + next(self.ticks) / 1_000
 
     def __enter__(self) -> Service:
-        config = Config(data_dir=self.data_dir, log_requests=False, webhook_allow=("hooks.example",))
+        config = Config(
+            data_dir=self.data_dir, database=self.database, log_requests=False, webhook_allow=("hooks.example",)
+        )
         self.application = create(config, World(now=self._now), carry=_consent)
         self.runner.__enter__()
         self.runner.run(self.application.open())

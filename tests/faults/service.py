@@ -30,6 +30,7 @@ class Service:
     process: subprocess.Popen[bytes]
     port: int
     data_dir: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
@@ -38,7 +39,9 @@ class Service:
     def token(self, *options: str) -> str:
         """A token of the built-in issuer."""
         command = [*ADJOIN, "token", "--data-dir", str(self.data_dir), *options]
-        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout.strip()
+        environment = {**os.environ, **self.environment}
+        done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60, env=environment)
+        return done.stdout.strip()
 
     def kill(self) -> None:
         """`kill -9`."""
@@ -55,26 +58,23 @@ class Service:
 
 
 @contextlib.contextmanager
-def serving(data_dir: Path, within: tuple[str, ...] = ()) -> Iterator[Service]:
+def serving(
+    data_dir: Path, database: str | None = None, *options: str, within: tuple[str, ...] = ()
+) -> Iterator[Service]:
     """A service on `data_dir` that answers; it is killed at the end if it still runs.
 
     `within` is a command that becomes the one that follows it.
     """
     port = _free_port()
-    command = [
-        *within,
-        *ADJOIN,
-        "serve",
-        "--data-dir",
-        str(data_dir),
-        "--port",
-        str(port),
-        "--no-log-requests",
-        "--quiet",
-    ]
+    settings = ("--port", str(port), "--no-log-requests", "--quiet", *options)
+    command = [*within, *ADJOIN, "serve", "--data-dir", str(data_dir), *settings]
+    where = {"ADJOIN_DATABASE": database} if database else {}
     log = data_dir.with_suffix(".log")
-    with log.open("ab") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:
-        service = Service(process, port, data_dir)
+    with (
+        log.open("ab") as output,
+        subprocess.Popen(command, stdout=output, stderr=output, env={**os.environ, **where}) as process,
+    ):
+        service = Service(process, port, data_dir, where)
         try:
             _wait_until_it_answers(service, log)
             yield service

@@ -11,7 +11,7 @@ import random
 import signal
 import sqlite3
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -36,9 +36,9 @@ class Ledger:
     answered: int = 0
 
 
-async def write_until_it_ends(service: Service, token: str, number: int) -> Ledger:
+async def write_until_it_ends(service: Service, token: str, number: int, ledger: Ledger) -> Ledger:
     """Create, change and delete rows, one request after the other, until one is not answered with success."""
-    ledger, rng, client = Ledger(), random.Random(number), Client(service.port, token)
+    rng, client = random.Random(number), Client(service.port, token)
     try:
         while ledger.refused is None:
             await _write_once(ledger, rng, client)
@@ -77,10 +77,19 @@ async def _write_once(ledger: Ledger, rng: random.Random, client: Client) -> Non
         ledger.deleted.add(key)
 
 
-async def load_until(service: Service, seconds: float, end: Callable[[], object]) -> list[Ledger]:
-    """The ledgers of all writers, who write until `end` was called after some seconds."""
+async def load_until(service: Service, seconds: float, end: Callable[[], object], first: int = 0) -> list[Ledger]:
+    """The ledgers of all writers, who write until `end` was called after some seconds; each has written by then.
+
+    `first` is the number of the first writer: those of the same number write the same rows.
+    """
     token = await asyncio.to_thread(service.token)
-    writers = [asyncio.ensure_future(write_until_it_ends(service, token, number)) for number in range(WRITERS)]
+    ledgers = [Ledger() for _ in range(WRITERS)]
+    writers = [
+        asyncio.ensure_future(write_until_it_ends(service, token, first + at, ledger))
+        for at, ledger in enumerate(ledgers)
+    ]
+    while sum(each.answered for each in ledgers) <= WRITERS and not all(each.done() for each in writers):  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
     await asyncio.sleep(seconds)
     await asyncio.to_thread(end)
     return await asyncio.wait_for(asyncio.gather(*writers), 60)
@@ -108,16 +117,27 @@ def check_file(data_dir: Path) -> None:
         assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest) -> Iterator[str | None]:
+    """The URL of a database; None: the one in the data directory."""
+    if request.param == "sqlite":
+        yield None
+        return
+    with request.getfixturevalue("postgresql").lent() as url:
+        yield url
+
+
 @pytest.mark.parametrize("number", range(ROUNDS))
 def test_kill_9_under_load_loses_nothing_acknowledged(
-    number: int, tmp_path: Path, record_property: Callable[[str, object], None]
+    number: int, database: str | None, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     seconds = SECONDS * random.Random(number).uniform(0.5, 1.5)
-    with serving(tmp_path / "data") as service:
+    with serving(tmp_path / "data", database) as service:
         ledgers = asyncio.run(load_until(service, seconds, service.kill))
-    with serving(tmp_path / "data") as again:
+    with serving(tmp_path / "data", database) as again:
         rows = asyncio.run(every_row(again.port, again.token()))
-    check_file(tmp_path / "data")
+    if database is None:
+        check_file(tmp_path / "data")
     check(ledgers, rows)
     answered = sum(ledger.answered for ledger in ledgers)
     assert answered > WRITERS, "there was no load"
@@ -128,7 +148,9 @@ def test_kill_9_under_load_loses_nothing_acknowledged(
 
 
 @pytest.mark.parametrize("number", range(3))
-def test_a_create_that_was_answered_survives_an_immediate_kill_9(number: int, tmp_path: Path) -> None:
+def test_a_create_that_was_answered_survives_an_immediate_kill_9(
+    number: int, database: str | None, tmp_path: Path
+) -> None:
     async def create(service: Service) -> dict[str, Any]:
         client = Client(service.port, service.token())
         answer = await client.call("POST", LIST, {**NEW, "displayName": "last words"})
@@ -138,9 +160,9 @@ def test_a_create_that_was_answered_survives_an_immediate_kill_9(number: int, tm
         assert answer.status == 201
         return created
 
-    with serving(tmp_path / "data") as service:
+    with serving(tmp_path / "data", database) as service:
         created = asyncio.run(create(service))
-    with serving(tmp_path / "data") as again:
+    with serving(tmp_path / "data", database) as again:
         (row,) = asyncio.run(every_row(again.port, again.token()))
     assert row == {name: value for name, value in created.items() if name != "@odata.context"}
 

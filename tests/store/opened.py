@@ -8,15 +8,16 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
+
+from tests.postgresql import Databases
 
 from adjoin.odata.values import Instant
-from adjoin.store import tenants
+from adjoin.store import opening, tenants
 from adjoin.store.columns import Value
 from adjoin.store.database import Database, Session
-from adjoin.store.migrate import migrate
-from adjoin.store.sqlite import SQLite
 from adjoin.store.tenants import Tenant
 
 T = TypeVar("T")
@@ -24,22 +25,35 @@ T = TypeVar("T")
 CREATED: Final = "2026-01-01T00:00:00Z"
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a database is: a file, or a URL and the server that it is on."""
+
+    where: Path | str
+    databases: Databases | None = None
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """What a statement finds, past this program's own code."""
+        if self.databases is None:
+            return rows_of(Path(self.where), sql)
+        return self.databases.rows_of(str(self.where), sql)
+
+
 @contextlib.asynccontextmanager
-async def opened(path: Path) -> AsyncIterator[SQLite]:
-    """The database at `path`, migrated and open."""
-    migrate(path)
-    database = SQLite(path)
+async def opened(where: Path | str | Place) -> AsyncIterator[Database]:
+    """The database there, migrated and open."""
+    database = await opening.opened(where.where if isinstance(where, Place) else where)
     try:
         yield database
     finally:
         await database.close()
 
 
-def on(path: Path, act: Callable[[Database], Awaitable[T]]) -> T:
-    """What `act` gives on the database at `path`."""
+def on(where: Path | str | Place, act: Callable[[Database], Awaitable[T]]) -> T:
+    """What `act` gives on the database there."""
 
     async def run() -> T:
-        async with opened(path) as database:
+        async with opened(where) as database:
             return await act(database)
 
     return asyncio.run(run())
@@ -90,7 +104,7 @@ def locked_by_another_process(path: Path) -> Iterator[None]:
             process.communicate()
 
 
-def rows_of(path: Path, sql: str) -> list[tuple[object, ...]]:
+def rows_of(path: Path, sql: str) -> list[tuple[Any, ...]]:
     """What a statement finds in the file, past this program's own code."""
     with contextlib.closing(sqlite3.connect(path)) as connection:
         return connection.execute(sql).fetchall()

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 
 import pytest
+from tests.store.opened import Place, on
 
 from adjoin.store import grants, tenants
 from adjoin.store.database import Session
 from adjoin.store.grants import Kept
-from adjoin.store.migrate import migrate
-from adjoin.store.sqlite import SQLite
+from adjoin.store.statements import Everywhere
 
 NOW = 1_800_000_000
 
@@ -22,33 +19,17 @@ def kept(name: str, *, kind: str = grants.CODE, expires: int = NOW + 60, created
     return Kept(name.encode().ljust(32), kind, grants.READY, "client", "person", b"content", created, expires)
 
 
-@asynccontextmanager
-async def opened(folder: Path) -> AsyncIterator[SQLite]:
-    file = folder / "adjoin.db"
-    migrate(file)
-    database = SQLite(file)
-    try:
-        yield database
-    finally:
-        await database.close()
-
-
 @pytest.fixture
-def act(tmp_path: Path) -> Callable[[Callable[[Session], Awaitable[None]]], None]:
+def act(place: Place) -> Callable[[Callable[[Session], Awaitable[None]]], None]:
     """Runs a test in a transaction of a new database with two tenants, numbers 1 and 2."""
 
     def run(test: Callable[[Session], Awaitable[None]]) -> None:
-        async def whole() -> None:
-            async with opened(tmp_path) as database:
+        async def within(session: Session) -> None:
+            for number in (1, 2):
+                await tenants.add(session, f"tenant {number}", f"name {number}", "active", "2027")
+            await test(session)
 
-                async def within(session: Session) -> None:
-                    for number in (1, 2):
-                        await tenants.add(session, f"tenant {number}", f"name {number}", "active", "2027")
-                    await test(session)
-
-                await database.write(within)
-
-        asyncio.run(whole())
+        on(place, lambda database: database.write(within))
 
     return run
 
@@ -125,9 +106,9 @@ def test_what_is_long_over_is_swept_a_hundred_at_a_time(act: Act) -> None:
             await grants.add(session, 1 + number % 2, kept(str(number), expires=NOW + 60))
         await grants.add(session, 1, kept("just over", expires=NOW + 3_700))
         await grants.add(session, 1, kept("x", created=NOW + 3_661, expires=NOW + 9_000))
-        assert await session.fetch("SELECT count(*) FROM grants") == [(52,)]
+        assert await session.fetch(Everywhere("SELECT count(*) FROM grants")) == [(52,)]
         await grants.add(session, 1, kept("y", created=NOW + 3_661, expires=NOW + 9_000))
-        assert await session.fetch("SELECT count(*) FROM grants") == [(3,)]
+        assert await session.fetch(Everywhere("SELECT count(*) FROM grants")) == [(3,)]
 
     act(test)
 
@@ -148,6 +129,6 @@ def test_a_removed_tenant_takes_its_rows_along(act: Act) -> None:
     async def test(session: Session) -> None:
         await grants.add(session, 1, kept("a"))
         await tenants.remove(session, 1)
-        assert await session.fetch("SELECT count(*) FROM grants") == [(0,)]
+        assert await session.fetch(Everywhere("SELECT count(*) FROM grants")) == [(0,)]
 
     act(test)

@@ -54,7 +54,7 @@ class TestOneSchema:
         assert REVISIONS.get_current_head() == HEAD
 
     def test_the_known_revisions_are_alembics(self) -> None:
-        assert sorted(migrating._KNOWN) == sorted(each.revision for each in REVISIONS.walk_revisions())
+        assert sorted(migrating.KNOWN) == sorted(each.revision for each in REVISIONS.walk_revisions())
 
     def test_the_migrations_make_what_is_declared(self, migrated: Path) -> None:
         engine = engine_of(migrated)

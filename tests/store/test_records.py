@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Final
 
 import pytest
-from tests.store.opened import CREATED, connector, guid, new_tenant, on
+from tests.store.opened import CREATED, Place, connector, guid, new_tenant, on
 
 from adjoin.model import CONNECTOR
 from adjoin.store import applications, rows, settings, tenants
@@ -23,13 +22,8 @@ NOW: Final = 1_800_000_000
 LICENSED: Final = {tenants.ACTIVE: True, tenants.WARNING: True, tenants.SUSPENDED: False, tenants.NO_LICENCE: False}
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "adjoin.db"
-
-
 class TestTenants:
-    def test_are_found_by_id_or_name(self, path: Path) -> None:
+    def test_are_found_by_id_or_name(self, place: Place) -> None:
         async def act(database: Database) -> None:
             first, _ = [await new_tenant(database, number) for number in (0xA, 0xB)]
             assert first == Tenant(1, guid(0xA), "tenant 10", "active", CREATED)
@@ -40,26 +34,26 @@ class TestTenants:
                 assert await tenants.find_by_id_or_name(database.reader, text) is None
             assert await tenants.find(database.reader, "tenant 10") is None
 
-        on(path, act)
+        on(place, act)
 
-    def test_are_listed_oldest_first(self, path: Path) -> None:
+    def test_are_listed_oldest_first(self, place: Place) -> None:
         async def act(database: Database) -> None:
             added = [await new_tenant(database, number) for number in (3, 1, 2)]
             assert await tenants.every(database.reader) == added
 
-        on(path, act)
+        on(place, act)
 
     @pytest.mark.parametrize(("number", "name"), [(1, "other"), (2, "tenant 1")])
-    def test_are_not_added_under_a_taken_id_or_name(self, path: Path, number: int, name: str) -> None:
+    def test_are_not_added_under_a_taken_id_or_name(self, place: Place, number: int, name: str) -> None:
         async def act(database: Database) -> None:
             first = await new_tenant(database, 1)
             taken = await database.write(lambda session: tenants.add(session, guid(number), name, "active", CREATED))
             assert taken is None
             assert await tenants.every(database.reader) == [first]
 
-        on(path, act)
+        on(place, act)
 
-    def test_have_a_licence_that_can_be_taken_and_given(self, path: Path) -> None:
+    def test_have_a_licence_that_can_be_taken_and_given(self, place: Place) -> None:
         async def act(database: Database) -> None:
             first, second = await new_tenant(database, 1), await new_tenant(database, 2)
             for licence, licensed in LICENSED.items():
@@ -71,10 +65,10 @@ class TestTenants:
                 assert [found.licensed(now) for now in (0, NOW, 1e12)] == [licensed] * 3
                 assert await tenants.find(database.reader, second.id) == second
 
-        on(path, act)
+        on(place, act)
 
     @pytest.mark.parametrize("licence", tenants.LICENCES)
-    def test_have_a_licence_that_ends(self, path: Path, licence: str) -> None:
+    def test_have_a_licence_that_ends(self, place: Place, licence: str) -> None:
         async def act(database: Database) -> None:
             first, second = await new_tenant(database, 1), await new_tenant(database, 2)
             await database.write(lambda session: tenants.set_licence(session, first.number, licence, NOW))
@@ -87,9 +81,9 @@ class TestTenants:
             await database.write(lambda session: tenants.set_licence(session, first.number, licence))
             assert await tenants.find(database.reader, first.id) == replace(first, licence=licence)
 
-        on(path, act)
+        on(place, act)
 
-    def test_take_with_them_all_that_is_theirs_and_nothing_else(self, path: Path) -> None:
+    def test_take_with_them_all_that_is_theirs_and_nothing_else(self, place: Place) -> None:
         table = table_of(CONNECTOR)
 
         async def act(database: Database) -> None:
@@ -102,20 +96,20 @@ class TestTenants:
             assert [await rows.count(database.reader, table, number) for number in (1, 2)] == [0, 1]
             assert [len(await applications.every(database.reader, number)) for number in (1, 2)] == [0, 1]
 
-        on(path, act)
+        on(place, act)
 
-    def test_never_get_the_number_of_one_that_was_removed(self, path: Path) -> None:
+    def test_never_get_the_number_of_one_that_was_removed(self, place: Place) -> None:
         # A number that came back would let what still holds the old tenant (a request under way) reach the new one.
         async def act(database: Database) -> None:
             removed = await new_tenant(database, 1)
             await database.write(lambda session: tenants.remove(session, removed.number))
             assert (await new_tenant(database, 2)).number != removed.number
 
-        on(path, act)
+        on(place, act)
 
 
 class TestApplications:
-    def test_are_found_in_their_own_tenant(self, path: Path) -> None:
+    def test_are_found_in_their_own_tenant(self, place: Place) -> None:
         async def act(database: Database) -> None:
             for number in (1, 2):
                 await new_tenant(database, number)
@@ -125,9 +119,9 @@ class TestApplications:
             assert await applications.find(database.reader, 1, PROBE.name) is None
             assert await applications.every(database.reader, 2) == []
 
-        on(path, act)
+        on(place, act)
 
-    def test_are_listed_by_name(self, path: Path) -> None:
+    def test_are_listed_by_name(self, place: Place) -> None:
         async def act(database: Database) -> None:
             await new_tenant(database, 1)
             for at, name in enumerate(("c", "a", "b")):
@@ -135,20 +129,20 @@ class TestApplications:
                 await database.write(lambda session, new=new: applications.add(session, 1, new))  # type: ignore[misc]
             assert [each.name for each in await applications.every(database.reader, 1)] == ["a", "b", "c"]
 
-        on(path, act)
+        on(place, act)
 
     @pytest.mark.parametrize("other", [replace(PROBE, name="other"), replace(PROBE, id=guid(12))], ids=["id", "name"])
-    def test_are_not_added_under_a_taken_id_or_name(self, path: Path, other: Application) -> None:
+    def test_are_not_added_under_a_taken_id_or_name(self, place: Place, other: Application) -> None:
         async def act(database: Database) -> None:
             await new_tenant(database, 1)
             await database.write(lambda session: applications.add(session, 1, PROBE))
             assert await database.write(lambda session: applications.add(session, 1, other)) is None
             assert await applications.every(database.reader, 1) == [PROBE]
 
-        on(path, act)
+        on(place, act)
 
     @pytest.mark.parametrize("named", [PROBE.id, PROBE.id.upper(), PROBE.name])
-    def test_are_removed_by_id_or_name_from_their_own_tenant(self, path: Path, named: str) -> None:
+    def test_are_removed_by_id_or_name_from_their_own_tenant(self, place: Place, named: str) -> None:
         async def act(database: Database) -> None:
             for number in (1, 2):
                 await new_tenant(database, number)
@@ -157,11 +151,11 @@ class TestApplications:
             assert await database.write(lambda session: applications.remove(session, 1, named)) is None
             assert await applications.every(database.reader, 2) == [PROBE]
 
-        on(path, act)
+        on(place, act)
 
 
 class TestSettings:
-    def test_are_kept_as_they_were_first(self, path: Path) -> None:
+    def test_are_kept_as_they_were_first(self, place: Place) -> None:
         async def act(database: Database) -> None:
             assert await settings.find(database.reader, "a") is None
             for value in (b"first", b"second"):
@@ -170,8 +164,8 @@ class TestSettings:
             assert await settings.find(database.reader, "a") == b"first"
             assert await settings.find(database.reader, "b") is None
 
-        on(path, act)
+        on(place, act)
 
-    def test_outlive_a_restart(self, path: Path) -> None:
-        on(path, lambda database: database.write(lambda session: settings.keep_first(session, "a", b"\x00\xff")))
-        assert on(path, lambda database: settings.find(database.reader, "a")) == b"\x00\xff"
+    def test_outlive_a_restart(self, place: Place) -> None:
+        on(place, lambda database: database.write(lambda session: settings.keep_first(session, "a", b"\x00\xff")))
+        assert on(place, lambda database: settings.find(database.reader, "a")) == b"\x00\xff"

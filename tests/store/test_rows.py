@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import combinations
-from pathlib import Path
 from typing import Final, cast
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.store.opened import connector, guid, new_tenant, on, rows_of
+from tests.store.opened import Place, connector, guid, new_tenant, on
 
 from adjoin.model import CONNECTOR
 from adjoin.odata.values import Instant
@@ -61,56 +60,56 @@ async def listed(
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
+def place(place: Place) -> Place:
     """A database with the tenants 1 and 2."""
 
     async def act(database: Database) -> None:
         assert [(await new_tenant(database, number)).number for number in (1, 2)] == [1, 2]
 
-    on(tmp_path / "adjoin.db", act)
-    return tmp_path / "adjoin.db"
+    on(place, act)
+    return place
 
 
 class TestInsert:
-    def test_gives_the_row_as_it_is_kept(self, path: Path) -> None:
+    def test_gives_the_row_as_it_is_kept(self, place: Place) -> None:
         async def act(database: Database) -> None:
             assert await insert(database, 1, connector(1)) == kept(connector(1))
             assert await rows.get(database.reader, TABLE, 1, guid(1)) == kept(connector(1))
 
-        on(path, act)
+        on(place, act)
 
-    def test_under_a_taken_key_changes_nothing(self, path: Path) -> None:
+    def test_under_a_taken_key_changes_nothing(self, place: Place) -> None:
         async def act(database: Database) -> None:
             await insert(database, 1, connector(1))
             with pytest.raises(Unavailable):
                 await insert(database, 1, connector(1, state="active"))
             assert await rows.get(database.reader, TABLE, 1, guid(1)) == kept(connector(1))
 
-        on(path, act)
+        on(place, act)
 
-    def test_of_an_unknown_tenant_leaves_nothing(self, path: Path) -> None:
+    def test_of_an_unknown_tenant_leaves_nothing(self, place: Place) -> None:
         async def act(database: Database) -> None:
             with pytest.raises(Unavailable):
                 await insert(database, 3, connector(1))
             assert await rows.count(database.reader, TABLE, 3) == 0
 
-        on(path, act)
+        on(place, act)
 
     @pytest.mark.parametrize("number", range(3), ids=["active", "error", "inactive"])
-    def test_keeps_a_state_by_its_number(self, path: Path, number: int) -> None:
+    def test_keeps_a_state_by_its_number(self, place: Place, number: int) -> None:
         state = ("active", "error", "inactive")[number]
-        on(path, lambda database: insert(database, 1, connector(1, state=state)))
-        assert rows_of(path, "SELECT state FROM domain_join_connectors") == [(number,)]
+        on(place, lambda database: insert(database, 1, connector(1, state=state)))
+        assert place.rows("SELECT state FROM domain_join_connectors") == [(number,)]
 
-    def test_keeps_the_ticks_of_a_date_time_beside_its_text(self, path: Path) -> None:
+    def test_keeps_the_ticks_of_a_date_time_beside_its_text(self, place: Place) -> None:
         instant = Instant.parse("2016-12-31T23:58:36.6670033-08:00")
-        on(path, lambda database: insert(database, 1, connector(1)))
+        on(place, lambda database: insert(database, 1, connector(1)))
         sql = "SELECT last_connection_date_time, last_connection_date_time_ticks FROM domain_join_connectors"
-        assert rows_of(path, sql) == [(str(instant), instant.ticks)]
+        assert place.rows(sql) == [(str(instant), instant.ticks)]
 
     @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(names=st.lists(st.none() | st.text(st.characters(codec="utf-8", exclude_characters="\x00")), max_size=20))
-    def test_keeps_any_text_to_the_character(self, path: Path, names: list[str | None]) -> None:
+    def test_keeps_any_text_to_the_character(self, place: Place, names: list[str | None]) -> None:
         async def act(database: Database) -> None:
             inserted = [await insert(database, 1, connector(at, displayName=name)) for at, name in enumerate(names)]
             found = await listed(database, 1)
@@ -119,12 +118,12 @@ class TestInsert:
             assert [each and each.row for each in inserted] == found
             assert [row[1] for row in found] == names
 
-        on(path, act)
+        on(place, act)
 
 
 class TestUpdate:
     @pytest.mark.parametrize("changed", SUBSETS, ids="+".join)
-    def test_changes_the_named_properties_and_no_other(self, path: Path, changed: tuple[str, ...]) -> None:
+    def test_changes_the_named_properties_and_no_other(self, place: Place, changed: tuple[str, ...]) -> None:
         changes = {name: NEW[name] for name in changed}
 
         async def act(database: Database) -> None:
@@ -137,18 +136,18 @@ class TestUpdate:
             assert await rows.get(database.reader, TABLE, 1, guid(2)) == kept(connector(2))
             assert await rows.get(database.reader, TABLE, 2, guid(1)) == kept(connector(1))
 
-        on(path, act)
+        on(place, act)
 
-    def test_does_not_depend_on_the_order_of_the_names(self, path: Path) -> None:
+    def test_does_not_depend_on_the_order_of_the_names(self, place: Place) -> None:
         async def act(database: Database) -> None:
             await insert(database, 1, connector(1))
             backwards = {name: NEW[name] for name in reversed(CHANGEABLE)}
             changed = await database.write(lambda session: rows.update(session, TABLE, 1, guid(1), backwards))
             assert changed == kept({**connector(1), **NEW}, FIRST_VERSION + 1)
 
-        on(path, act)
+        on(place, act)
 
-    def test_counts_the_rows_version_up(self, path: Path) -> None:
+    def test_counts_the_rows_version_up(self, place: Place) -> None:
         async def act(database: Database) -> None:
             await insert(database, 1, connector(1))
             for count in (1, 2):
@@ -158,10 +157,10 @@ class TestUpdate:
                 assert changed is not None
                 assert changed.version == FIRST_VERSION + count
 
-        on(path, act)
+        on(place, act)
 
     @pytest.mark.parametrize(("tenant", "key"), [(1, guid(2)), (2, guid(1)), (3, guid(1)), (1, "")])
-    def test_of_what_is_not_there_is_none(self, path: Path, tenant: int, key: str) -> None:
+    def test_of_what_is_not_there_is_none(self, place: Place, tenant: int, key: str) -> None:
         async def act(database: Database) -> None:
             await insert(database, 1, connector(1))
             changed = await database.write(
@@ -170,11 +169,11 @@ class TestUpdate:
             assert changed is None
             assert await rows.get(database.reader, TABLE, 1, guid(1)) == kept(connector(1))
 
-        on(path, act)
+        on(place, act)
 
 
 class TestDelete:
-    def test_removes_the_row_once(self, path: Path) -> None:
+    def test_removes_the_row_once(self, place: Place) -> None:
         async def act(database: Database) -> None:
             await insert(database, 1, connector(1))
             await insert(database, 1, connector(2))
@@ -182,19 +181,19 @@ class TestDelete:
             assert deleted == [True, False]
             assert await listed(database, 1) == [wire(connector(2))]
 
-        on(path, act)
+        on(place, act)
 
-    def test_does_not_reach_another_tenant(self, path: Path) -> None:
+    def test_does_not_reach_another_tenant(self, place: Place) -> None:
         async def act(database: Database) -> None:
             await insert(database, 1, connector(1))
             assert not await database.write(lambda session: rows.delete(session, TABLE, 2, guid(1)))
             assert await rows.count(database.reader, TABLE, 1) == 1
 
-        on(path, act)
+        on(place, act)
 
 
 class TestReading:
-    def test_tenants_may_use_the_same_key_and_see_only_their_own_row(self, path: Path) -> None:
+    def test_tenants_may_use_the_same_key_and_see_only_their_own_row(self, place: Place) -> None:
         async def act(database: Database) -> None:
             for tenant, state in ((1, "active"), (2, "error")):
                 await insert(database, tenant, connector(1, state=state))
@@ -206,7 +205,7 @@ class TestReading:
             assert await listed(database, 3) == []
             assert await rows.get(database.reader, TABLE, 3, guid(1)) is None
 
-        on(path, act)
+        on(place, act)
 
     @pytest.mark.parametrize(
         ("after", "limit", "skip", "found"),
@@ -226,7 +225,7 @@ class TestReading:
         ],
     )
     def test_a_page_is_in_order_of_the_keys(
-        self, path: Path, after: int | None, limit: int, skip: int, found: list[int]
+        self, place: Place, after: int | None, limit: int, skip: int, found: list[int]
     ) -> None:
         async def act(database: Database) -> None:
             for number in (5, 1, 9, 3, 7):
@@ -235,9 +234,9 @@ class TestReading:
             page = await listed(database, 1, limit, behind, skip)
             assert [row[0] for row in page] == [guid(number) for number in found]
 
-        on(path, act)
+        on(place, act)
 
-    def test_pages_neither_repeat_nor_lose_a_row_while_others_come_and_go(self, path: Path) -> None:
+    def test_pages_neither_repeat_nor_lose_a_row_while_others_come_and_go(self, place: Place) -> None:
         async def act(database: Database) -> None:
             for number in range(100, 200, 2):
                 await insert(database, 1, connector(number))
@@ -248,4 +247,4 @@ class TestReading:
                 await database.write(lambda session, key=seen[-2]: rows.delete(session, TABLE, 1, key))  # type: ignore[misc]
             assert seen == [guid(number) for number in range(100, 200, 2)]
 
-        on(path, act)
+        on(place, act)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
-from pathlib import Path
+
+from tests.store.opened import Place, on
 
 from adjoin.store import tenants, users
 from adjoin.store.database import Session
-from adjoin.store.migrate import migrate
-from adjoin.store.sqlite import SQLite
 from adjoin.store.users import User
 
 ALICE = User("id-a", "alice", "Alice", "hash", ("P", "Q"), "2027")
 
 
-def test_people_are_kept_by_tenant(tmp_path: Path) -> None:
+def test_people_are_kept_by_tenant(place: Place) -> None:
     async def act(session: Session) -> None:
         for number in (1, 2):
             await tenants.add(session, f"tenant {number}", f"name {number}", "active", "2027")
@@ -33,12 +31,4 @@ def test_people_are_kept_by_tenant(tmp_path: Path) -> None:
         assert await users.every(session, 1) == []
         assert await users.every(session, 2) == [ALICE]
 
-    async def whole() -> None:
-        migrate(tmp_path / "adjoin.db")
-        database = SQLite(tmp_path / "adjoin.db")
-        try:
-            await database.write(act)
-        finally:
-            await database.close()
-
-    asyncio.run(whole())
+    on(place, lambda database: database.write(act))

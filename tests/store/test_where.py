@@ -5,13 +5,13 @@ The entity type here has a property of every kind, nullable and not. `ADJOIN_FUL
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
-from typing import Any, ClassVar, Final, TypeVar
+from typing import Any, ClassVar, Final, Protocol, TypeVar
 
 import pytest
 from tests.odata import evaluator
@@ -24,6 +24,8 @@ from adjoin.odata.errors import Malformed, NotServed, UnknownName, WrongType
 from adjoin.odata.search import bind_search
 from adjoin.odata.values import Instant
 from adjoin.store.columns import Table, stored
+from adjoin.store.link import connect
+from adjoin.store.statements import Everywhere
 from adjoin.store.where import Parameters, condition, following, order, value
 
 T = TypeVar("T")
@@ -104,32 +106,73 @@ ROWS: Final[Sequence[Row]] = [
 NUMBERS: Final = {guid(number): number for number in range(len(ROWS))}
 
 
-@cache
-def database() -> sqlite3.Connection:
+class Rows(Protocol):
     """The rows in a table whose columns are those that the store would give it."""
-    connection = sqlite3.connect(":memory:", cached_statements=0, check_same_thread=False)
-    kinds = {"text": "TEXT", "integer": "INTEGER", "ticks": "INTEGER"}
+
+    def fetch(self, sql: str, parameters: Sequence[object]) -> list[tuple[Any, ...]]: ...
+
+
+class InSQLite:
+    def __init__(self) -> None:
+        self._connection = sqlite3.connect(":memory:", cached_statements=0, check_same_thread=False)
+        self.fetch(
+            _table({"text": "TEXT", "integer": "INTEGER", "ticks": "INTEGER", "boolean": "INTEGER"}) + " STRICT", ()
+        )
+        for row in CELLS:
+            self.fetch(f"INSERT INTO {TABLE.name} VALUES ({', '.join('?' * len(row))})", row)
+
+    def fetch(self, sql: str, parameters: Sequence[object]) -> list[tuple[Any, ...]]:
+        return self._connection.execute(sql, parameters).fetchall()
+
+
+class InPostgreSQL:
+    def __init__(self, url: str) -> None:
+        self._runner = asyncio.Runner()
+        self._link = self._runner.run(connect(url))
+        kinds = {"text": 'TEXT COLLATE "C"', "integer": "INTEGER", "ticks": "BIGINT", "boolean": "BOOLEAN"}
+        self._runner.run(self._link.run(_table(kinds)))
+        for row in CELLS:
+            self.fetch(f"INSERT INTO {TABLE.name} VALUES ({', '.join(f'?{at + 1}' for at in range(len(row)))})", row)
+
+    def fetch(self, sql: str, parameters: Sequence[object]) -> list[tuple[Any, ...]]:
+        return self._runner.run(self._link.fetch(Everywhere(sql), parameters))
+
+    def close(self) -> None:
+        self._runner.run(self._link.close())
+        self._runner.close()
+
+
+CELLS: Final = [[cell for each in SAMPLE.properties for cell in stored(each, row[each.name])] for row in ROWS]
+
+
+def _table(kinds: Mapping[str, str]) -> str:
     columns = ", ".join(f"{column.name} {kinds[column.kind]}" for _, column in TABLE.columns)
-    connection.execute(f"CREATE TABLE {TABLE.name} ({columns}) STRICT")
-    for row in ROWS:
-        cells = [cell for each in SAMPLE.properties for cell in stored(each, row[each.name])]
-        connection.execute(f"INSERT INTO {TABLE.name} VALUES ({', '.join('?' * len(cells))})", cells)
-    return connection
+    return f"CREATE TABLE {TABLE.name} ({columns})"
 
 
-def found(bound: Bound) -> list[int]:
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest) -> Iterator[Rows]:
+    if request.param == "sqlite":
+        yield InSQLite()
+        return
+    opened = InPostgreSQL(request.getfixturevalue("postgresql").new())
+    yield opened
+    opened.close()
+
+
+def found(database: Rows, bound: Bound) -> list[int]:
     """The rows that SQL finds for a filter, by their numbers."""
     parameters = Parameters()
     where = condition(bound, parameters)
-    fetched = database().execute(f"SELECT id FROM {TABLE.name} WHERE {where} ORDER BY id", parameters.values)
+    fetched = database.fetch(f"SELECT id FROM {TABLE.name} WHERE {where} ORDER BY id", parameters.values)
     return sorted(NUMBERS[row[0]] for row in fetched)
 
 
-def values(bound: Bound) -> list[Any]:
+def values(database: Rows, bound: Bound) -> list[Any]:
     """What SQL makes of an expression, null included, in the order of the rows' numbers."""
     parameters = Parameters()
     text = value(bound, parameters)
-    fetched = dict(database().execute(f"SELECT id, {text} FROM {TABLE.name}", parameters.values).fetchall())
+    fetched = dict(database.fetch(f"SELECT id, {text} FROM {TABLE.name}", parameters.values))
     return [fetched[guid(number)] for number in range(len(ROWS))]
 
 
@@ -357,9 +400,11 @@ CASES: Final[Sequence[tuple[str, Sequence[int]]]] = [
 
 
 @pytest.mark.parametrize(("text", "numbers"), CASES, ids=[ascii(text) for text, _ in CASES])
-def test_a_filter_finds_the_rows_that_a_reader_of_odata_would(text: str, numbers: Sequence[int]) -> None:
+def test_a_filter_finds_the_rows_that_a_reader_of_odata_would(
+    database: Rows, text: str, numbers: Sequence[int]
+) -> None:
     bound = bind_filter(text, AROUND)
-    assert found(bound) == sorted(numbers)
+    assert found(database, bound) == sorted(numbers)
     assert expected(bound) == sorted(numbers)
 
 
@@ -376,18 +421,18 @@ def test_a_filter_finds_the_rows_that_a_reader_of_odata_would(text: str, numbers
         ("abc AND (ABC OR x) AND NOT abcabc", [2, 3, 12]),
     ],
 )  # fmt: skip
-def test_a_search_term_is_held_or_not_held_by_every_row(text: str, numbers: Sequence[int]) -> None:
+def test_a_search_term_is_held_or_not_held_by_every_row(database: Rows, text: str, numbers: Sequence[int]) -> None:
     bound = bind_search(text, SAMPLE)
-    assert found(bound) == numbers
+    assert found(database, bound) == numbers
     assert expected(bound) == numbers
 
 
-def test_text_of_a_caller_never_enters_the_sql() -> None:
+def test_text_of_a_caller_never_enters_the_sql(database: Rows) -> None:
     text = "startswith(name,'zzz'' or 1=1 --') or name in ('x'') --') or substring(name,1) eq ''';drop'"
     parameters = Parameters()
     sql = condition(bind_filter(text, AROUND), parameters)
     assert not any(part in sql for part in ("'", "--", "zzz", "drop"))
-    assert found(bind_filter(text, AROUND)) == []
+    assert found(database, bind_filter(text, AROUND)) == []
 
 
 # --- generated
@@ -580,24 +625,24 @@ def as_sql(given: Any) -> Any:
     return int(given) if isinstance(given, bool) else given
 
 
-def agree(text: str, aliases: dict[str, str]) -> bool:
+def agree(database: Rows, text: str, aliases: dict[str, str]) -> bool:
     """Whether a filter is accepted; if it is, SQL and the evaluator find the same rows, and the same truth in each."""
     bound = accepted(text, aliases)
     if bound is None:
         return False
-    assert found(bound) == expected(bound), (text, aliases)
-    assert values(bound) == [as_sql(evaluator.evaluate(bound, row)) for row in ROWS], (text, aliases)
+    assert found(database, bound) == expected(bound), (text, aliases)
+    assert values(database, bound) == [as_sql(evaluator.evaluate(bound, row)) for row in ROWS], (text, aliases)
     return True
 
 
 @pytest.mark.parametrize("chunk", CHUNKS)
-def test_sql_and_the_evaluator_agree_on_every_filter(chunk: int) -> None:
+def test_sql_and_the_evaluator_agree_on_every_filter(database: Rows, chunk: int) -> None:
     writer, taken = Writer(random.Random(chunk)), 0
     for _ in range(FILTERS):
         writer.aliases.clear()
         text = writer.filter()
-        taken += agree(text, writer.aliases)
-        agree(writer.mutated(text), writer.aliases)
+        taken += agree(database, text, writer.aliases)
+        agree(database, writer.mutated(text), writer.aliases)
     assert taken > FILTERS * 3 // 4
 
 
@@ -605,28 +650,28 @@ def test_sql_and_the_evaluator_agree_on_every_filter(chunk: int) -> None:
 
 
 def in_order(
-    keys: Sequence[Order], behind: tuple[Sequence[Any], str] | None = None
+    database: Rows, keys: Sequence[Order], behind: tuple[Sequence[Any], str] | None = None
 ) -> Iterator[tuple[int, tuple[Any, ...]]]:
     """The rows' numbers in an order, with their values of the sort keys; all, or what comes behind one of them."""
     parameters = Parameters()
     marks = "".join(f", {value(each.by, parameters)}" for each in keys)
     where = f" WHERE {following(keys, behind[0], 'id', behind[1], parameters)}" if behind else ""
     sql = f"SELECT id{marks} FROM {TABLE.name}{where} ORDER BY {order(keys, 'id', parameters)}"
-    for key, *held in database().execute(sql, parameters.values):
+    for key, *held in database.fetch(sql, parameters.values):
         yield NUMBERS[key], tuple(held)
 
 
-def check_order(text: str, aliases: dict[str, str]) -> bool:
+def check_order(database: Rows, text: str, aliases: dict[str, str]) -> bool:
     try:
         keys = bind_order(text, Surroundings(MODEL, SAMPLE, NOW, aliases))
         order(keys, "id", Parameters())
     except REFUSALS:
         return False
-    shown = list(in_order(keys))
+    shown = list(in_order(database, keys))
     wanted = [NUMBERS[row["id"]] for row in evaluator.ordered(ROWS, keys, "id")]
     assert [number for number, _ in shown] == wanted, (text, aliases)
     for at, (number, held) in enumerate(shown):
-        rest = [each for each, _ in in_order(keys, (held, guid(number)))]
+        rest = [each for each, _ in in_order(database, keys, (held, guid(number)))]
         assert rest == wanted[at + 1 :], (text, aliases, number)
     return True
 
@@ -646,18 +691,18 @@ def check_order(text: str, aliases: dict[str, str]) -> bool:
         ("null,now(),'a'", [0, 7], [6, 13]),
     ],
 )
-def test_null_is_lowest_and_the_key_breaks_ties(text: str, begins: list[int], ends: list[int]) -> None:
-    shown = [number for number, _ in in_order(bind_order(text, AROUND))]
+def test_null_is_lowest_and_the_key_breaks_ties(database: Rows, text: str, begins: list[int], ends: list[int]) -> None:
+    shown = [number for number, _ in in_order(database, bind_order(text, AROUND))]
     assert (shown[:2], shown[-2:]) == (begins, ends)
-    assert check_order(text, {})
+    assert check_order(database, text, {})
 
 
 @pytest.mark.parametrize("chunk", CHUNKS)
-def test_every_order_is_the_comparators_and_goes_on_behind_any_row(chunk: int) -> None:
+def test_every_order_is_the_comparators_and_goes_on_behind_any_row(database: Rows, chunk: int) -> None:
     writer, taken = Writer(random.Random(chunk)), 0
     for _ in range(ORDERS):
         writer.aliases.clear()
-        taken += check_order(writer.order(), writer.aliases)
+        taken += check_order(database, writer.order(), writer.aliases)
     assert taken > ORDERS * 3 // 4
 
 
@@ -689,7 +734,7 @@ SEVEN: Final = "name desc,size,open desc,mood desc,seenDateTime,weight desc,kept
 
 
 @pytest.mark.parametrize("nest", NESTS)
-def test_what_lies_deep_is_refused_before_its_sql_grows_or_no_database_can_read_it(nest: str) -> None:
+def test_what_lies_deep_is_refused_before_its_sql_grows_or_no_database_can_read_it(database: Rows, nest: str) -> None:
     function, text = NESTS[nest]
     for _ in range(50):
         text = function(text)
@@ -697,9 +742,9 @@ def test_what_lies_deep_is_refused_before_its_sql_grows_or_no_database_can_read_
         if bound is None:
             return
         assert len(condition(bound, Parameters())) < 100_000
-        assert found(bound) == expected(bound)
+        assert found(database, bound) == expected(bound)
         keys = bind_order(f"{SEVEN},{text} desc", AROUND)
         order(keys, "id", Parameters())
-        (_, held), *_ = in_order(keys)
-        assert len(list(in_order(keys, (held, guid(0))))) < len(ROWS)
+        (_, held), *_ = in_order(database, keys)
+        assert len(list(in_order(database, keys, (held, guid(0))))) < len(ROWS)
     raise AssertionError("it was never refused")

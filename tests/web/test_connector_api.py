@@ -14,6 +14,8 @@ from tests.web.machine import API, FIRST, SECOND, VERSION, Machine, enrolled, in
 from adjoin.connector import keys
 from adjoin.service.connectors import DOUBLED
 from adjoin.store import tenants
+from adjoin.store.schema import METADATA
+from adjoin.store.statements import Everywhere
 from adjoin.web import connector_api
 
 DAY: Final = 86_400
@@ -128,8 +130,14 @@ class TestEnrolment:
 
     def test_the_code_is_kept_as_a_digest_alone(self, server: Server) -> None:
         code = invited(server, domain="corp.example")
-        server.run(server.application.installation.database.reader.fetch("PRAGMA wal_checkpoint(TRUNCATE)"))
-        held = server.config.database_file.read_bytes()
+        reader = server.application.installation.database.reader
+        if server.config.database_url is None:
+            server.run(reader.fetch("PRAGMA wal_checkpoint(TRUNCATE)"))
+            held = server.config.database_file.read_bytes()
+        else:
+            held = b"".join(
+                repr(server.run(reader.fetch(Everywhere(f"SELECT * FROM {name}")))).encode() for name in METADATA.tables
+            )
         assert code.encode() not in held
         assert code.replace("-", "").encode() not in held
 
@@ -405,7 +413,7 @@ class TestRemoval:
         enrolled(server, name="new")
         assert activities(server) == ["Create it", "Create it", "Delete it"]
         held = server.run(
-            server.application.installation.database.reader.fetch("SELECT id FROM domain_join_connectors")
+            server.application.installation.database.reader.fetch(Everywhere("SELECT id FROM domain_join_connectors"))
         )
         assert (silent.id,) not in held
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
 import pytest
-from tests.conftest import Opens, data_dir
+from tests.conftest import Opens, data_dir, place
 from tests.odata import evaluator
 from tests.server import LIST, NOW, ORIGIN, Answer, Server, config_of
 
@@ -313,10 +314,14 @@ def test_a_list_goes_on_behind_the_longest_of_names(server: Server, name: str, o
 
 
 @pytest.fixture(scope="module")
-def full(tmp_path_factory: pytest.TempPathFactory, keys: Path) -> Iterator[Server]:
+def full(
+    tmp_path_factory: pytest.TempPathFactory, keys: Path, database_kind: str, request: pytest.FixtureRequest
+) -> Iterator[Server]:
     """A service with more connectors than a page holds: all but one of the same name, and one of another version."""
     table = table_of(CONNECTOR)
-    with Server(config_of(data_dir(tmp_path_factory.mktemp("full") / "data", keys))) as server:
+    with ExitStack() as stack:
+        folder = data_dir(tmp_path_factory.mktemp("full") / "data", keys)
+        server = stack.enter_context(Server(config_of(folder, **place(database_kind, request, stack))))
         tenant = server.tenant().number
 
         async def act(session: Session) -> None:

@@ -10,6 +10,7 @@ from tests.server import LIST, NOW, PUBLISHED, Server
 
 from adjoin.odata.values import Instant
 from adjoin.store.database import Session
+from adjoin.store.statements import Everywhere
 
 HOUR: Final = 3_600
 DAY: Final = 24 * HOUR
@@ -22,7 +23,7 @@ def heard(server: Server, key: str, at: float = NOW) -> None:
 
     async def act(session: Session) -> None:
         sql = "UPDATE domain_join_connectors SET silent_since = ?1, row_version = row_version + 1 WHERE id = ?2"
-        await session.fetch(sql, (Instant.from_unix(at).ticks, key))
+        await session.fetch(Everywhere(sql), (Instant.from_unix(at).ticks, key))
 
     server.run(server.application.installation.database.write(act))
 

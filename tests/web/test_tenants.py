@@ -10,6 +10,7 @@ import pytest
 from tests.server import LIST, NOWHERE, ORIGIN, PUBLISHED, Answer, Server
 
 from adjoin.store import tenants
+from adjoin.store.statements import Everywhere
 
 ONE_A_PAGE: Final = {"Prefer": "odata.maxpagesize=1"}
 
@@ -192,6 +193,6 @@ def test_removed_tenant_is_gone_with_all_that_was_its_own(two: Neighbours) -> No
     assert found is not None
     two.server.run(write(lambda session: tenants.remove(session, found.number)))
     assert two.server.call("GET", LIST, token=two.owner).status == 401
-    ((left,),) = two.server.run(reader.fetch("SELECT count(*) FROM domain_join_connectors"))
+    ((left,),) = two.server.run(reader.fetch(Everywhere("SELECT count(*) FROM domain_join_connectors")))
     assert left == 0
     assert two.server.call("GET", LIST, token=two.other).status == 200

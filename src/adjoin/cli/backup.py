@@ -9,7 +9,7 @@ import typer
 
 from adjoin.cli.options import Database, DataDir, Json, Settings, load
 from adjoin.cli.output import print_json, print_line
-from adjoin.config import Config
+from adjoin.config import BadConfig, Config
 from adjoin.service import backup as backing_up
 from adjoin.service import restore as restoring
 from adjoin.service.backup import Parts
@@ -73,6 +73,8 @@ def restore(
 
 
 def _parts(loaded: Config) -> Parts:
+    if loaded.database_url is not None:
+        raise BadConfig("The database is on a PostgreSQL server: back it up there, with pg_dump (docs/operations.md).")
     return Parts(loaded.data_dir, loaded.database_file, loaded.keys_dir, loaded.tls_dir)
 
 

@@ -19,6 +19,7 @@ from adjoin.service.installation import Installation
 from adjoin.service.world import World
 from adjoin.store import tenants
 from adjoin.store.database import Session
+from adjoin.store.health import signs
 
 _LOW_SPACE: Final = 256 * 1024 * 1024
 
@@ -46,7 +47,7 @@ def check(
     disk = _disk(loaded)
     if all(each.healthy for each in findings):
         try:
-            findings += run(loaded, partial(_inside, full))
+            findings += run(loaded, partial(_inside, full) if loaded.database_url is None else _inside_postgresql)
         except Refusal as refusal:
             findings.append(Finding("installation", False, refusal.message))
     findings += disk
@@ -65,6 +66,8 @@ def _files(loaded: Config) -> list[Finding]:
         says = f"{loaded.data_dir} is not there; `adjoin serve` makes it at the first start"
         return [Finding("data directory", False, says)]
     found = [_private(loaded.data_dir, "data directory")]
+    if loaded.database_url is not None:
+        return found  # its files are on its server
     if loaded.database_file.exists():
         found.append(_private(loaded.database_file, "database file"))
     else:
@@ -89,13 +92,21 @@ def _private(path: Path, what: str) -> Finding:
 
 
 async def _inside(full: bool, installation: Installation, world: World) -> list[Finding]:
+    found = await _database(installation.database.reader, full)
+    return [found, await _writing(installation), *await _contents(installation, world)]
+
+
+async def _inside_postgresql(installation: Installation, world: World) -> list[Finding]:
+    found = [Finding(each.what, each.healthy, each.says) for each in await signs(installation.database.reader)]
+    return [*found, await _writing(installation), *await _contents(installation, world)]
+
+
+async def _contents(installation: Installation, world: World) -> list[Finding]:
     reader = installation.database.reader
     every = await tenants.every(reader)
     licensed = sum(each.licensed(world.now()) for each in every)
     keys = len(installation.ring.verification)
     return [
-        await _database(reader, full),
-        await _writing(installation),
         Finding("signing keys", keys > 0, f"{keys} in use"),
         Finding("tenants", licensed > 0, f"{len(every)}, {licensed} with an active licence"),
     ]

@@ -26,8 +26,8 @@ def rotate(json: Json = False, data_dir: DataDir = None, database: Database = No
     """Make a new key, which signs from now on. The older ones verify until their tokens have ended."""
     loaded = load(config, data_dir=data_dir, database=database)
 
-    async def act(_: Installation, world: World) -> KeyRing:
-        return add_key(loaded.keys_dir, world.now())
+    async def act(installation: Installation, world: World) -> KeyRing:
+        return await installation.change_keys(lambda: add_key(loaded.keys_dir, world.now()))
 
     kid = run(loaded, act).signing.kid
     if json:
@@ -64,8 +64,8 @@ def retire(
     """Remove a key that is no longer needed; with --now, one that has become known to others."""
     loaded = load(config, data_dir=data_dir, database=database)
 
-    async def act(_: Installation, world: World) -> bool:
-        return remove_key(loaded.keys_dir, kid, world.now(), at_once=now)
+    async def act(installation: Installation, world: World) -> bool:
+        return await installation.change_keys(lambda: remove_key(loaded.keys_dir, kid, world.now(), at_once=now))
 
     if not run(loaded, act):
         raise NoSuchKey(f"There is no key '{kid}'; `adjoin key list` shows those there are.")

@@ -30,7 +30,9 @@ DataDir = Annotated[
 ]
 Database = Annotated[
     str | None,
-    typer.Option("--database", metavar="FILE", help="The database. [default: adjoin.db in the data directory]"),
+    typer.Option(
+        "--database", metavar="FILE|URL", help="A file, or postgresql://… [default: adjoin.db in the data directory]"
+    ),
 ]
 Settings = Annotated[
     Path | None,
@@ -86,7 +88,7 @@ def run(loaded: Config, act: Callable[[Installation, World], Awaitable[T]]) -> T
     async def opened() -> T:
         world = World()
         installation = await open_installation(
-            loaded.data_dir, loaded.database_file, loaded.keys_dir, world, loaded.audit_days
+            loaded.data_dir, loaded.database_place, loaded.keys_dir, world, loaded.audit_days
         )
         try:
             return await act(installation, world)

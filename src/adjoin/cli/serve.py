@@ -18,10 +18,14 @@ from msgspec.structs import replace
 from adjoin import __version__
 from adjoin.cli import logs
 from adjoin.cli.listener import Listener, claim_address, look_of
-from adjoin.cli.options import Cloud, Database, DataDir, Settings, load
+from adjoin.cli.options import Cloud, Database, DataDir, Settings, load, run
+from adjoin.cli.workers import Workers
 from adjoin.config import Config
 from adjoin.identity.certificates import CA_FILE
 from adjoin.odata.tokens import words
+from adjoin.service.installation import Installation
+from adjoin.service.world import World
+from adjoin.store.address import shown
 from adjoin.web.app import Application, create
 
 _BODY: Final = (
@@ -86,6 +90,9 @@ LogFormat = Annotated[
 LogRequests = Annotated[
     bool | None, typer.Option("--log-requests/--no-log-requests", help="Log each request. [default: yes]")
 ]
+WorkersOption = Annotated[
+    int | None, typer.Option("--workers", metavar="N", help="Processes that serve; PostgreSQL only. [default: 1]")
+]
 MaxRequests = Annotated[
     int | None,
     typer.Option("--max-requests", metavar="N", help="Work on so many at a time; more get 503. [default: 1024]"),
@@ -106,6 +113,7 @@ def serve(
     port: Port = None,
     data_dir: DataDir = None,
     database: Database = None,
+    workers: WorkersOption = None,
     tls: Tls = None,
     tls_name: TlsName = None,
     tls_cert: TlsCert = None,
@@ -135,6 +143,7 @@ def serve(
         port=port,
         data_dir=data_dir,
         database=database,
+        workers=workers,
         tls=tls,
         tls_names=tuple(tls_name) if tls_name else None,
         tls_cert=tls_cert,
@@ -157,8 +166,19 @@ def serve(
     )
     logs.configure(loaded.log_level, loaded.log_format)
     loaded = replace(loaded, port=claim_address(loaded.host, loaded.port))
+    if loaded.workers > 1:
+        run(loaded, _nothing)  # what keeps it from starting is said once, and what a first start makes is made once
+        raise typer.Exit(Workers(loaded.workers, lambda number, leash: _work(loaded, quiet or number > 0, leash)).run())
+    _work(loaded, quiet)
+
+
+async def _nothing(_: Installation, __: World) -> None:
+    pass
+
+
+def _work(loaded: Config, quiet: bool, leash: int | None = None) -> None:
     with contextlib.suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve(loaded, quiet))
+        runner.run(_serve(loaded, quiet, leash))
 
 
 def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
@@ -169,28 +189,32 @@ def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
     return uvloop.Loop
 
 
-async def _serve(loaded: Config, quiet: bool) -> None:
+async def _serve(loaded: Config, quiet: bool, leash: int | None) -> None:
     application = create(loaded)
     await application.open()
     try:
-        await _listen(Listener(application, loaded, look_of(loaded, time.time)), application, loaded, quiet)
+        await _listen(Listener(application, loaded, look_of(loaded, time.time)), application, loaded, quiet, leash)
     finally:
         await application.close()
     structlog.get_logger("adjoin.serve").info("stopped")
 
 
-async def _listen(listener: Listener, application: Application, loaded: Config, quiet: bool) -> None:
+async def _listen(listener: Listener, application: Application, loaded: Config, quiet: bool, leash: int | None) -> None:
     log = structlog.get_logger("adjoin.serve")
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
         log.info("stopping")
+        if leash is not None:
+            loop.remove_reader(leash)
         listener.stop()
         application.release()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop)
     loop.add_signal_handler(signal.SIGHUP, listener.look_now)
+    if leash is not None:
+        loop.add_reader(leash, stop)
     running = loop.create_task(listener.run())
     if await listener.listening():
         log.info("listening", version=__version__, url=_url(loaded))
@@ -212,7 +236,10 @@ def _greeting(loaded: Config) -> str:
     program = Path(sys.argv[0]).resolve()
     start = [sys.executable, "-m", "adjoin"] if program.suffix == ".py" else [str(program)]
     words = [*start, "token", "--data-dir", str(loaded.data_dir.resolve())]
-    if loaded.database is not None:
+    if loaded.database_url is not None:
+        # A password is not printed: it is left to the environment, or to ~/.pgpass.
+        words += ["--database", shown(loaded.database_url)]
+    elif loaded.database is not None:
         words += ["--database", str(loaded.database_file.resolve())]
     if loaded.cloud != "global":
         words += ["--cloud", loaded.cloud]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -167,6 +167,44 @@ def remove_key(folder: Path, kid: str, now: float, at_once: bool = False) -> boo
         except OSError as error:
             raise KeyFileBroken(folder / name, f"it cannot be removed ({error.strerror})") from error
         return True
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFile:
+    """A key as its file holds it: the file's name, the key in PEM form, and when it was made (Unix seconds)."""
+
+    name: str
+    pem: bytes = field(repr=False)
+    made: float = 0.0
+
+
+def files(folder: Path) -> tuple[KeyFile, ...]:
+    """The keys in a folder as other nodes may take them, oldest first."""
+    with _opened(folder) as handle:
+        found = ((name, _read(handle, folder / name)) for name in _key_names(handle, folder))
+        return tuple(KeyFile(name, _pem(key), made) for name, (_, key, made) in found)
+
+
+def mirror(folder: Path, wanted: Iterable[KeyFile]) -> None:
+    """Make a folder hold these keys and no others, each put in place whole; new ones come before old ones go."""
+    with _opened(folder) as handle:
+        by_name = {each.name: each for each in wanted if _FILE_NAME.fullmatch(each.name) and _parse(each.pem)}
+        there = _key_names(handle, folder)
+        try:
+            for name, each in by_name.items():
+                if name not in there or _pem(_read(handle, folder / name)[1]) != each.pem:
+                    draft = f".{name}.{os.getpid()}"
+                    with suppress(FileNotFoundError):
+                        os.unlink(draft, dir_fd=handle)
+                    _write(handle, draft, each.pem, each.made)
+                    os.replace(draft, name, src_dir_fd=handle, dst_dir_fd=handle)
+            for name in there:
+                if name not in by_name and by_name:
+                    with suppress(FileNotFoundError):
+                        os.unlink(name, dir_fd=handle)
+            os.fsync(handle)
+        except OSError as error:
+            raise KeyFileBroken(folder, f"its keys cannot be renewed ({error.strerror})") from error
 
 
 @contextmanager

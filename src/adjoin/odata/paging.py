@@ -30,7 +30,7 @@ class Continuation(msgspec.Struct, frozen=True, array_like=True):
     """
 
     after: str
-    values: tuple[str | int | None, ...]
+    values: tuple[str | int | bool | None, ...]
     remaining: int | None
     page_size: int
 

@@ -137,8 +137,9 @@ class Recorder:
         component: str,
         resources: Sequence[Mapping[str, Any]],
     ) -> None:
+        key = self.new_id()
         values: dict[str, Value] = {
-            "id": self.new_id(),
+            "id": key,
             "displayName": activity,
             "componentName": component,
             "actor": self.actor,

@@ -6,14 +6,16 @@ The server and every command open it the same way, and may do so at the same tim
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from adjoin.identity.keys import KeyRing
 from adjoin.identity.rotation import LiveRing
 from adjoin.odata.paging import TokenKey
 from adjoin.service.claim import Claim
+from adjoin.service.key_sharing import KeySharing
 from adjoin.service.restore import PLAN, finish
 from adjoin.service.turns import Turns
 from adjoin.service.world import World
@@ -21,9 +23,10 @@ from adjoin.store import settings, tenants
 from adjoin.store.commits import Commits
 from adjoin.store.database import Database, Session, Unusable
 from adjoin.store.memory import Memory
-from adjoin.store.migrate import migrate
-from adjoin.store.sqlite import SQLite
+from adjoin.store.opening import opened
 from adjoin.store.tenants import ACTIVE, Tenant
+
+T = TypeVar("T")
 
 FIRST_TENANT: Final = "default"
 AUDIT_DAYS: Final = 365
@@ -41,8 +44,14 @@ class Installation:
     commits: Commits
     memory: Memory = field(default_factory=Memory)
     turns: Turns = field(default_factory=Turns)
+    sharing: KeySharing | None = None
+    """Where the keys are shared by the nodes of one database."""
     audit_days: int = AUDIT_DAYS
     """How many days audit events are kept."""
+
+    async def change_keys(self, act: Callable[[], T]) -> T:
+        """Run `act`, which changes the signing keys in their folder, for every node."""
+        return act() if self.sharing is None else await self.sharing.change(act)
 
     @property
     def ring(self) -> KeyRing:
@@ -56,18 +65,23 @@ class Installation:
 
 
 async def open_installation(
-    data_dir: Path, database_file: Path, keys_dir: Path, world: World, audit_days: int = AUDIT_DAYS
+    data_dir: Path, place: Path | str, keys_dir: Path, world: World, audit_days: int = AUDIT_DAYS
 ) -> Installation:
-    """Open an installation, making what is missing. Raises Unusable or a KeyRefusal."""
+    """Open an installation, making what is missing; `place` is the database's file, or its URL.
+
+    Raises Unusable, Unavailable or a KeyRefusal.
+    """
     _make_private(data_dir)
-    _make_private(database_file.parent)
-    claim = _claimed(data_dir)
+    if isinstance(place, Path):
+        _make_private(place.parent)
+    claim, commits = _claimed(data_dir), Commits()
     try:
-        migrate(database_file)
-        keys = LiveRing(keys_dir, world.now())
-        commits = Commits()
-        database = SQLite(database_file, commits=commits)
+        database = await opened(place, commits)
         try:
+            sharing = None if isinstance(place, Path) else KeySharing(database, keys_dir)
+            if sharing is not None:
+                await sharing.begin(world.now())
+            keys = LiveRing(keys_dir, world.now())
             paging_key = await settings.find(database.reader, _PAGING_KEY)
             if paging_key is None:
                 paging_key = await _begin(database, world)
@@ -77,7 +91,7 @@ async def open_installation(
     except BaseException:
         claim.release()
         raise
-    return Installation(database, keys, TokenKey(paging_key), claim, commits, audit_days=audit_days)
+    return Installation(database, keys, TokenKey(paging_key), claim, commits, sharing=sharing, audit_days=audit_days)
 
 
 def _claimed(data_dir: Path) -> Claim:

@@ -44,7 +44,7 @@ def snake(name: str) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Column:
-    """One column of a property: its name and its kind, `text`, `integer` or `ticks` (64 bits)."""
+    """One column: its name and its kind, `text`, `integer`, `ticks` (64 bits), `boolean` or `bytes`."""
 
     name: str
     kind: str
@@ -197,7 +197,9 @@ def columns(declared: Property) -> tuple[Column, ...]:
         return (Column(name, "integer"),)
     if declared.type is Primitive.DATE_TIME_OFFSET:
         return (Column(name, "text"), Column(f"{name}_ticks", "ticks"))
-    if declared.type in (Primitive.BOOLEAN, Primitive.INT32):
+    if declared.type is Primitive.BOOLEAN:
+        return (Column(name, "boolean"),)
+    if declared.type is Primitive.INT32:
         return (Column(name, "integer"),)
     if declared.type is Primitive.INT64:
         return (Column(name, "ticks"),)

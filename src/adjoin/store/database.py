@@ -83,7 +83,7 @@ class Database(Protocol):
 
         Writes that arrive together share a commit. `act` awaits nothing but its session, and may be run again from
         the start when a neighbour in the same commit fails: it must do nothing that a rollback does not undo.
-        Raises what `act` raises (and then nothing of it is kept), Unavailable, or Overloaded.
+        Raises what `act` raises (and then nothing of it is kept), Unavailable, Overloaded, or Uncertain.
         """
         ...
 
@@ -98,6 +98,10 @@ class StoreRefusal(Refusal):
 
 class Unavailable(StoreRefusal):
     """The database is busy, full, read-only or gone."""
+
+
+class Uncertain(StoreRefusal):
+    """The database was lost while it kept a change: it may or may not have been made."""
 
 
 class Overloaded(StoreRefusal):

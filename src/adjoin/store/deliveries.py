@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from adjoin.store.database import Session
+from adjoin.store.statements import Everywhere
 
 _CLAIM: Final = (
     "UPDATE deliveries SET leased_by = ?3, leased_until = ?4 "
@@ -50,7 +51,7 @@ async def add(session: Session, tenant: int, subscription: str, position: int, *
 
 async def due(session: Session, now: int, warn: int, limit: int) -> list[Delivery]:
     """What there is to do now and nobody does, in order of tenants; subscriptions that end before `warn` are warned."""
-    sql = (
+    sql = Everywhere(
         "SELECT d.tenant, t.id, s.id, s.application_id, s.change_type, s.client_state, s.notification_url, "
         "s.lifecycle_notification_url, s.expiration_date_time, s.expiration_date_time_ticks, d.position, "
         "coalesce(c.last, 0), d.registered, d.attempts, d.owed, d.warned FROM deliveries d "
@@ -114,18 +115,18 @@ async def number(session: Session, tenant: int) -> int:
 
 async def tenants(session: Session) -> list[int]:
     """The tenants that have subscriptions, by their numbers."""
-    return [int(tenant) for (tenant,) in await session.fetch("SELECT DISTINCT tenant FROM subscriptions")]
+    return [int(tenant) for (tenant,) in await session.fetch(Everywhere("SELECT DISTINCT tenant FROM subscriptions"))]
 
 
 async def any_ended(session: Session, now: int) -> bool:
     """Whether a subscription has ended and is there still."""
-    sql = "SELECT 1 FROM subscriptions WHERE expiration_date_time_ticks <= ?1 LIMIT 1"
+    sql = Everywhere("SELECT 1 FROM subscriptions WHERE expiration_date_time_ticks <= ?1 LIMIT 1")
     return bool(await session.fetch(sql, (now,)))
 
 
 async def drop_ended(session: Session, now: int) -> None:
     """Drop the subscriptions that have ended."""
-    await session.fetch("DELETE FROM subscriptions WHERE expiration_date_time_ticks <= ?1", (now,))
+    await session.fetch(Everywhere("DELETE FROM subscriptions WHERE expiration_date_time_ticks <= ?1"), (now,))
 
 
 async def drop(session: Session, tenant: int, subscription: str) -> None:

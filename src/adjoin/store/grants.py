@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from adjoin.store.database import Session
+from adjoin.store.statements import Everywhere
 
 CODE: Final = "code"
 REFRESH: Final = "refresh"
@@ -46,7 +47,7 @@ class Kept:
 
 async def add(session: Session, tenant: int, new: Kept) -> bool:
     """Add a row and sweep some that are long over; False when there is one of this digest."""
-    sweep = (
+    sweep = Everywhere(
         "DELETE FROM grants WHERE (tenant, digest) IN "
         "(SELECT tenant, digest FROM grants WHERE expires < ?1 ORDER BY expires LIMIT ?2)"
     )
@@ -111,7 +112,7 @@ async def tenant_of_invitation(session: Session, digest: bytes) -> int | None:
 async def _tenant_of(session: Session, kind: str, digest: bytes) -> int | None:
     # By way of the tenants, so that the primary key is used: `digest` alone is no key.
     sql = "SELECT tenant FROM grants WHERE tenant IN (SELECT number FROM tenants) AND digest = ?1 AND kind = ?2"
-    found = await session.fetch(sql, (digest, kind))
+    found = await session.fetch(Everywhere(sql), (digest, kind))
     return int(found[0][0]) if len(found) == 1 else None
 
 

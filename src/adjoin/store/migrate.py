@@ -16,13 +16,15 @@ from adjoin.store.sqlite import connect
 HEAD: Final = "0005"
 """The newest migration; a test holds it equal to what Alembic finds."""
 
-_KNOWN: Final = ("0001", "0002", "0003", "0004", "0005")
+KNOWN: Final = ("0001", "0002", "0003", "0004", "0005")
+"""Every migration, oldest first."""
+
 SCHEMA: Final = Path(__file__).parent / "schema.sql"
 
 
 def knows(schema: object) -> bool:
     """Whether this version can bring a database with this schema up to date, or works with it as it is."""
-    return schema in _KNOWN
+    return schema in KNOWN
 
 
 def migrate(path: Path) -> bool:
@@ -33,7 +35,7 @@ def migrate(path: Path) -> bool:
     current = _current(path)
     if current == HEAD:
         return False
-    if current is not None and current not in _KNOWN:
+    if current is not None and current not in KNOWN:
         raise Unusable(f"The database {path} was written by a newer adjoin (its schema is {current}); update adjoin.")
     try:
         if current is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from adjoin.store.database import Session
+from adjoin.store.statements import Everywhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,4 +33,4 @@ async def keep(session: Session, tenant: int, client: str, request_id: str, kept
 
 async def forget(session: Session, before: int) -> None:
     """Forget what was kept before this time."""
-    await session.fetch("DELETE FROM repeated_requests WHERE created < ?1", (before,))
+    await session.fetch(Everywhere("DELETE FROM repeated_requests WHERE created < ?1"), (before,))

@@ -9,12 +9,13 @@ from __future__ import annotations
 from typing import Final
 
 from adjoin.store.database import Session
+from adjoin.store.statements import Everywhere
 
-_PROGRAM: Final = (
+_PROGRAM: Final = Everywhere(
     "SELECT applications.revoked_before FROM tenants "
     "JOIN applications ON applications.tenant = tenants.number AND applications.id = ?2 WHERE tenants.id = ?1"
 )
-_PERSON: Final = (
+_PERSON: Final = Everywhere(
     "SELECT applications.revoked_before, users.revoked_before FROM tenants "
     "JOIN applications ON applications.tenant = tenants.number AND applications.id = ?2 "
     "JOIN users ON users.tenant = tenants.number AND users.id = ?3 AND users.enabled = 1 WHERE tenants.id = ?1"

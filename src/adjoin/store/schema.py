@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     ForeignKey,
     ForeignKeyConstraint,
@@ -30,11 +31,12 @@ from adjoin.store.tables import ENTITY_TABLES
 
 METADATA: Final = MetaData()
 
-# SQLite knows one integer, and strict tables insist on its name.
+# SQLite knows one integer, for truth as well, and strict tables insist on its name.
 _TYPES: Final[dict[str, TypeEngine[Any]]] = {
     "text": Text(),
     "integer": Integer(),
     "ticks": BigInteger().with_variant(Integer(), "sqlite"),
+    "boolean": Boolean(create_constraint=False).with_variant(Integer(), "sqlite"),
 }
 
 TENANTS: Final = Table(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from adjoin.store.database import Session
+from adjoin.store.statements import Everywhere
 
 ACTIVE: Final = "active"
 WARNING: Final = "warning"
@@ -40,23 +41,25 @@ class Tenant:
 
 async def find(session: Session, tenant_id: str) -> Tenant | None:
     """The tenant with this GUID, or None."""
-    return _first(await session.fetch(f"SELECT {_COLUMNS} FROM tenants WHERE id = ?1", (tenant_id,)))
+    return _first(await session.fetch(Everywhere(f"SELECT {_COLUMNS} FROM tenants WHERE id = ?1"), (tenant_id,)))
 
 
 async def find_by_number(session: Session, number: int) -> Tenant | None:
     """The tenant with this number, or None."""
-    return _first(await session.fetch(f"SELECT {_COLUMNS} FROM tenants WHERE number = ?1", (number,)))
+    return _first(await session.fetch(Everywhere(f"SELECT {_COLUMNS} FROM tenants WHERE number = ?1"), (number,)))
 
 
 async def find_by_id_or_name(session: Session, text: str) -> Tenant | None:
     """The tenant that a person means by its GUID or by its name."""
     sql = f"SELECT {_COLUMNS} FROM tenants WHERE id = ?1 OR name = ?2"
-    return _first(await session.fetch(sql, (text.lower(), text)))
+    return _first(await session.fetch(Everywhere(sql), (text.lower(), text)))
 
 
 async def every(session: Session) -> list[Tenant]:
     """All tenants, oldest first."""
-    return [Tenant(*each) for each in await session.fetch(f"SELECT {_COLUMNS} FROM tenants ORDER BY number")]
+    return [
+        Tenant(*each) for each in await session.fetch(Everywhere(f"SELECT {_COLUMNS} FROM tenants ORDER BY number"))
+    ]
 
 
 async def add(session: Session, tenant_id: str, name: str, licence: str, created: str) -> Tenant | None:
@@ -65,13 +68,13 @@ async def add(session: Session, tenant_id: str, name: str, licence: str, created
         "INSERT INTO tenants (id, name, licence, created) VALUES (?1, ?2, ?3, ?4) "
         f"ON CONFLICT DO NOTHING RETURNING {_COLUMNS}"
     )
-    return _first(await session.fetch(sql, (tenant_id, name, licence, created)))
+    return _first(await session.fetch(Everywhere(sql), (tenant_id, name, licence, created)))
 
 
 async def set_licence(session: Session, number: int, licence: str, ends: int | None = None) -> None:
     """Set a tenant's licence; `ends` is in Unix seconds."""
     sql = "UPDATE tenants SET licence = ?2, licence_ends = ?3 WHERE number = ?1"
-    await session.fetch(sql, (number, licence, ends))
+    await session.fetch(Everywhere(sql), (number, licence, ends))
 
 
 async def set_least_connector_version(session: Session, number: int, version: str | None) -> None:
@@ -81,7 +84,7 @@ async def set_least_connector_version(session: Session, number: int, version: st
 
 async def remove(session: Session, number: int) -> None:
     """Remove a tenant and, with it, everything that is its own."""
-    await session.fetch("DELETE FROM tenants WHERE number = ?1", (number,))
+    await session.fetch(Everywhere("DELETE FROM tenants WHERE number = ?1"), (number,))
 
 
 def _first(found: list[tuple[Any, ...]]) -> Tenant | None:

@@ -277,10 +277,12 @@ def _substring(bound: Operation, parameters: Parameters) -> str:
     known = bound.operands[1]
     if isinstance(known, Constant) and isinstance(known.value, int) and known.value >= 0:
         at = start
+    first = f"CAST({at} + 1 AS INTEGER)"
     if len(bound.operands) == 2:
-        return f"substr({text}, {at} + 1)"
+        return f"substr({text}, {first})"
     count = _position(bound.operands[2], parameters)
-    return f"substr({text}, {at} + 1, CASE WHEN {count} >= 0 THEN {count} WHEN {count} < 0 THEN 0 END)"
+    wanted = f"CASE WHEN {count} >= 0 THEN {count} WHEN {count} < 0 THEN 0 END"
+    return f"substr({text}, {first}, CAST({wanted} AS INTEGER))"
 
 
 def _position(bound: Bound, parameters: Parameters) -> str:
@@ -381,7 +383,9 @@ _VALUES: Final[Mapping[str, _Writer]] = {
 
 def order(keys: Sequence[Order], key_column: str, parameters: Parameters) -> str:
     """The ORDER BY list: null is lowest, and the key breaks ties in the direction of the last sort key."""
-    parts = [f"{value(each.by, parameters)}{_direction(each.descending, each.by.nullable)}" for each in keys]
+    # A constant orders nothing, and PostgreSQL does not take one.
+    telling = [each for each in keys if not isinstance(each.by, Constant)]
+    parts = [f"{value(each.by, parameters)}{_direction(each.descending, each.by.nullable)}" for each in telling]
     return ", ".join([*parts, f"{key_column}{' DESC' if _ties_descend(keys) else ''}"])
 
 
@@ -401,6 +405,8 @@ def following(
     # What is nested stands first: so SQLite's parser closes it before it goes on.
     text = f"{key_column} {'<' if _ties_descend(keys) else '>'} {parameters.add(last_key)}"
     for each, held in zip(reversed(keys), reversed(last), strict=True):
+        if isinstance(each.by, Constant):
+            continue
         column = value(each.by, parameters)
         if held is None:
             behind = "FALSE" if each.descending else f"{column} IS NOT NULL"

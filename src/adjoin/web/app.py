@@ -106,8 +106,10 @@ class Application:
         """Open the installation. Raises what keeps it from opening (Unusable, KeyRefusal, BadIssuer)."""
         config = self._config
         self._installation = await open_installation(
-            config.data_dir, config.database_file, config.keys_dir, self._world, config.audit_days
+            config.data_dir, config.database_place, config.keys_dir, self._world, config.audit_days
         )
+        if self._installation.sharing is not None:
+            self._installation.sharing.start()
         self._parties = await self._trusted(self._installation)
         limits = Limits.parse(config.throttle)
         throttle = Throttle(limits) if limits else None
@@ -155,6 +157,8 @@ class Application:
         if self._parties is not None:
             await self._parties.stop()
         if self._installation is not None:
+            if self._installation.sharing is not None:
+                await self._installation.sharing.stop()
             await self._installation.close()
             self._installation = None
 

@@ -87,6 +87,7 @@ TABLE: Final[Mapping[type[Refusal], Row]] = {
     service.UnknownWork: Row(404, "UnknownWork"),
     store.Unavailable: _UNAVAILABLE,
     store.Overloaded: _UNAVAILABLE,
+    store.Uncertain: Row(504, "GatewayTimeout"),
     store.TooSlow: _UNAVAILABLE,
     web.BadHost: _BAD_REQUEST,
     web.TargetTooLong: Row(414, "UriTooLong"),

@@ -61,7 +61,9 @@ def upgrade() -> None:
     sqlite_strict=True,
     sqlite_with_rowid=False
     )
-    op.create_index('domain_join_connectors_by_display_name', 'domain_join_connectors', ['tenant', 'display_name_folded', 'id'], unique=False)
+    # Null is lowest, as in SQLite, so that an index serves an order by a column that may be null.
+    lowest = ' NULLS FIRST' if op.get_bind().dialect.name == 'postgresql' else ''
+    op.create_index('domain_join_connectors_by_display_name', 'domain_join_connectors', ['tenant', sa.text(f'display_name_folded{lowest}') if lowest else 'display_name_folded', 'id'], unique=False)
     op.create_index('domain_join_connectors_by_last_connection_date_time', 'domain_join_connectors', ['tenant', 'last_connection_date_time_ticks', 'id'], unique=False)
     op.create_index('domain_join_connectors_by_state', 'domain_join_connectors', ['tenant', 'state', 'id'], unique=False)
     op.create_index('domain_join_connectors_by_version', 'domain_join_connectors', ['tenant', 'version_folded', 'id'], unique=False)

@@ -1,0 +1,157 @@
+"""The connections that PostgreSQL is read through: a few, each left showing the tenant that it was last used for.
+
+So a read costs one round trip, and one more only where no connection shows its tenant already and no more may be made.
+Who asks for what is being asked already waits for the answer to the next such question, and shares it with all who come
+until it is put: each still sees all that was kept when it asked, and a crowd with one question costs two at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final, NamedTuple
+
+from adjoin.store.database import Insertion, Overloaded, TooSlow, Unavailable
+from adjoin.store.link import Link, Lost
+from adjoin.store.statements import tenant_of
+
+_WAITING_LIMIT: Final = 4_096
+
+
+class _Question(NamedTuple):
+    """A statement with its parameters, and whose rows it may see."""
+
+    tenant: int
+    sql: str
+    parameters: tuple[object, ...]
+
+
+class Readers:
+    """A session over at most so many connections. What fails for a lost connection is tried once more on another."""
+
+    keeps_counts = False
+
+    def __init__(self, connect: Callable[[], Awaitable[Link]], most: int, patience: float | None = None) -> None:
+        """`patience` is how long one may wait for its turn, in seconds; None: as long as it takes."""
+        self._connect = connect
+        self._most = most
+        self._patience = patience
+        self._made = 0
+        self._idle: list[Link] = []
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._closed = False
+        self._asked: dict[_Question, asyncio.Future[list[tuple[Any, ...]]] | None] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def insert(self, insertion: Insertion, row: Sequence[object]) -> None:
+        raise RuntimeError(f"Rows are inserted in a transaction: {insertion.into}, {len(row)} values.")
+
+    async def fetch(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        asked = _Question(tenant_of(sql, parameters), sql, tuple(parameters))
+        if asked not in self._asked:
+            return await self._put(asked)
+        answer = self._asked[asked] = self._asked[asked] or asyncio.get_running_loop().create_future()
+        # Whoever gives up waiting does not take the answer from the others.
+        return await asyncio.shield(answer)
+
+    async def _put(self, question: _Question) -> list[tuple[Any, ...]]:
+        """Ask the database, and after it whatever came meanwhile."""
+        self._asked[question] = None
+        try:
+            return await self._fetch(question)
+        except Lost:
+            return await self._fetch(question)
+        finally:
+            waiting = self._asked.pop(question)
+            if waiting is not None:
+                self._asked[question] = None
+                task = asyncio.get_running_loop().create_task(self._answer(question, waiting))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+
+    async def _answer(self, question: _Question, waiting: asyncio.Future[list[tuple[Any, ...]]]) -> None:
+        try:
+            waiting.set_result(await self._put(question))
+        except Exception as error:  # noqa: BLE001 - it belongs to those who wait
+            waiting.set_exception(error)
+            waiting.exception()  # all of them may be gone
+
+    async def _fetch(self, question: _Question) -> list[tuple[Any, ...]]:
+        tenant, sql, parameters = question
+        link = await self._take(tenant)
+        try:
+            return await link.fetch(sql, parameters)
+        finally:
+            self._give_back(link)
+
+    async def close(self) -> None:
+        """Take on nothing more, and let go of the connections that are not in use; those in use end with their use."""
+        self._closed = True
+        for waiter in self._waiting:
+            if not waiter.done():
+                waiter.set_result(None)
+        for link in self._idle:
+            await link.close()
+        self._idle.clear()
+
+    async def _take(self, tenant: int) -> Link:
+        while True:
+            if self._closed:
+                raise Unavailable("The service is stopping.")
+            link = self._found(tenant)
+            if link is not None:
+                return link
+            if self._made < self._most:
+                return await self._another()
+            if self._idle:
+                return self._idle.pop()
+            await self._wait()
+
+    def _found(self, tenant: int) -> Link | None:
+        """An idle connection that shows this tenant."""
+        for at in range(len(self._idle) - 1, -1, -1):
+            if self._idle[at].lost:
+                del self._idle[at]
+                self._made -= 1
+            elif self._idle[at].tenant == tenant:
+                return self._idle.pop(at)
+        return None
+
+    async def _another(self) -> Link:
+        self._made += 1
+        try:
+            return await self._connect()
+        except BaseException:
+            self._made -= 1
+            self._wake()
+            raise
+
+    async def _wait(self) -> None:
+        if len(self._waiting) >= _WAITING_LIMIT:
+            raise Overloaded("More reads are waiting than the service takes on.")
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiter)
+        try:
+            await asyncio.wait_for(waiter, self._patience)
+        except TimeoutError:
+            raise TooSlow("Too many requests that look at many rows are under way; try again.") from None
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled():
+                self._wake()
+            raise
+
+    def _give_back(self, link: Link) -> None:
+        if link.lost or self._closed:
+            link.abandon()
+            self._made -= 1
+        else:
+            self._idle.append(link)
+        self._wake()
+
+    def _wake(self) -> None:
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return

@@ -1,0 +1,104 @@
+"""Signing keys that the nodes of one database share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.postgresql import Databases
+from tests.store.opened import on
+
+from adjoin.identity import keys
+from adjoin.service import key_sharing
+from adjoin.service.key_sharing import KeySharing
+from adjoin.store.database import Database, Unavailable
+
+NOW = 1_800_000_000
+
+
+@pytest.fixture
+def url(postgresql: Databases) -> Iterator[str]:
+    with postgresql.lent() as lent:
+        yield lent
+
+
+def kids(folder: Path) -> list[str]:
+    return list(keys.open_ring(folder).verification)
+
+
+def test_all_nodes_have_the_keys_of_the_first(url: str, tmp_path: Path) -> None:
+    async def act(database: Database) -> None:
+        nodes = [KeySharing(database, tmp_path / name) for name in "abc"]
+        await asyncio.gather(*(each.begin(NOW) for each in nodes))
+
+    on(url, act)
+    assert len(kids(tmp_path / "a")) == 1
+    assert kids(tmp_path / "a") == kids(tmp_path / "b") == kids(tmp_path / "c")
+    assert {each.made for each in keys.files(tmp_path / "b")} == {NOW}
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "b").iterdir()} == {0o600}
+
+
+def test_a_key_that_is_added_or_removed_on_one_is_so_on_all(url: str, tmp_path: Path) -> None:
+    a, b = tmp_path / "a", tmp_path / "b"
+
+    async def act(database: Database) -> None:
+        one, two = KeySharing(database, a), KeySharing(database, b)
+        await one.begin(NOW)
+        await two.begin(NOW)
+        (old,) = kids(a)
+        ring = await one.change(lambda: keys.add_key(a, NOW))
+        await two.look()
+        assert kids(b) == kids(a) == [ring.signing.kid, old]
+        assert await two.change(lambda: keys.remove_key(b, old, NOW, at_once=True))
+        await one.look()
+        assert kids(a) == kids(b) == [ring.signing.kid]
+
+    on(url, act)
+
+
+def test_of_two_that_change_at_once_neither_is_lost(url: str, tmp_path: Path) -> None:
+    a, b = tmp_path / "a", tmp_path / "b"
+
+    async def act(database: Database) -> None:
+        one, two = KeySharing(database, a), KeySharing(database, b)
+        await one.begin(NOW)
+        await two.begin(NOW)
+        added = await asyncio.gather(one.change(lambda: keys.add_key(a, NOW)), two.change(lambda: keys.add_key(b, NOW)))
+        await one.look()
+        await two.look()
+        assert kids(a) == kids(b)
+        assert {each.signing.kid for each in added} <= set(kids(a))
+        assert len(kids(a)) == 3
+
+    on(url, act)
+
+
+def test_a_node_notices_by_itself_and_outlives_a_database_that_does_not_answer(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(key_sharing, "LOOK_SECONDS", 0.01)
+    a, b = tmp_path / "a", tmp_path / "b"
+    looked = asyncio.Event()
+    look = KeySharing.look
+
+    async def fails_once(sharing: KeySharing) -> bool:
+        if not looked.is_set():
+            looked.set()
+            raise Unavailable("The database is gone.")
+        return await look(sharing)
+
+    async def act(database: Database) -> None:
+        one, two = KeySharing(database, a), KeySharing(database, b)
+        await one.begin(NOW)
+        await two.begin(NOW)
+        monkeypatch.setattr(KeySharing, "look", fails_once)
+        two.start()
+        await looked.wait()
+        await one.change(lambda: keys.add_key(a, NOW))
+        while kids(b) != kids(a):  # noqa: ASYNC110 - what is waited for is on disk
+            await asyncio.sleep(0.01)
+        await two.stop()
+
+    on(url, act)

@@ -1,0 +1,122 @@
+"""From any PostgreSQL database to the schema that this version needs."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection
+from tests.postgresql import Databases, name_of
+
+from adjoin.store.columns import snake
+from adjoin.store.database import Unavailable, Unusable
+from adjoin.store.migrate import HEAD
+from adjoin.store.migrate_postgres import migrate
+from adjoin.store.schema import METADATA
+from adjoin.store.tables import ENTITY_TABLES
+from adjoin.store.upgrade import MIGRATIONS
+from adjoin.store.upgrade_postgres import engine_of
+
+
+@pytest.fixture
+def url(postgresql: Databases) -> Iterator[str]:
+    with postgresql.lent() as lent:
+        yield lent
+
+
+@pytest.fixture
+def empty(postgresql: Databases) -> str:
+    return postgresql.new()
+
+
+def _is_of_index(difference: Any, names: set[str]) -> bool:
+    return difference[0] in ("add_index", "remove_index") and difference[1].name in names
+
+
+def _differences(connection: Connection) -> list[object]:
+    return [*compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), METADATA)]
+
+
+class TestSchema:
+    def test_the_migrations_make_what_is_declared(self, url: str) -> None:
+        async def run() -> list[object]:
+            engine = engine_of(url)
+            async with engine.connect() as connection:
+                found = await connection.run_sync(_differences)
+            await engine.dispose()
+            return found
+
+        # That an index on what may be null is NULLS FIRST is said in the migration alone, as SQLite does not read it.
+        nullable = {
+            f"{table.name}_by_{snake(each.name)}"
+            for table in ENTITY_TABLES
+            for each in table.type.properties
+            if each.nullable
+        }
+        differences = [each for each in asyncio.run(run()) if not _is_of_index(each, nullable)]
+        assert differences == []
+
+    def test_text_is_compared_by_its_characters_everywhere(self, url: str, postgresql: Databases) -> None:
+        found = postgresql.rows_of(
+            url,
+            "SELECT DISTINCT collation_name FROM information_schema.columns "
+            "WHERE table_schema = 'public' AND data_type = 'text'",
+        )
+        assert found == [("C",)]
+
+    @pytest.mark.parametrize("path", sorted((MIGRATIONS / "versions").glob("*.py")), ids=lambda path: path.stem)
+    def test_a_migration_only_adds(self, path: Path) -> None:
+        """Nodes of the version before are at work meanwhile. The first two are older than PostgreSQL here."""
+        called = {
+            node.func.attr
+            for node in ast.walk(ast.parse(path.read_text("utf-8")))
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+        }
+        taking = {each for each in called if each.startswith(("drop_", "rename_", "alter_"))}
+        assert not taking or path.stem < "0003"
+
+
+class TestMigrate:
+    def test_makes_a_new_database_once(self, empty: str, postgresql: Databases) -> None:
+        assert asyncio.run(migrate(empty)) is True
+        assert asyncio.run(migrate(empty)) is False
+        assert postgresql.rows_of(empty, "SELECT version_num FROM alembic_version") == [(HEAD,)]
+
+    @pytest.mark.parametrize("version", ["9999", "", "0001x"])
+    def test_refuses_a_database_of_a_newer_version(self, empty: str, postgresql: Databases, version: str) -> None:
+        asyncio.run(migrate(empty))
+        postgresql.server.run(f"UPDATE alembic_version SET version_num = '{version}'", name_of(empty))
+        with pytest.raises(Unusable, match="newer"):
+            asyncio.run(migrate(empty))
+
+    @pytest.mark.parametrize("script", ["CREATE TABLE theirs (x integer)", "CREATE TABLE alembic_version (x integer)"])
+    def test_refuses_a_database_of_another_program_and_leaves_it(
+        self, empty: str, postgresql: Databases, script: str
+    ) -> None:
+        postgresql.server.run(script, name_of(empty))
+        with pytest.raises(Unusable, match="another program"):
+            asyncio.run(migrate(empty))
+        assert postgresql.rows_of(empty, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == [(1,)]
+
+    def test_refuses_a_database_that_does_not_say_its_version(self, empty: str, postgresql: Databases) -> None:
+        asyncio.run(migrate(empty))
+        postgresql.server.run("DELETE FROM alembic_version", name_of(empty))
+        with pytest.raises(Unusable, match="damaged"):
+            asyncio.run(migrate(empty))
+
+    def test_says_what_a_role_lacks(self, empty: str, postgresql: Databases) -> None:
+        script = "ALTER SCHEMA public OWNER TO postgres; REVOKE CREATE ON SCHEMA public FROM PUBLIC"
+        postgresql.server.run(script, name_of(empty))
+        with pytest.raises(Unusable, match="permission denied for schema public"):
+            asyncio.run(migrate(empty))
+
+    def test_says_what_keeps_it_from_a_server_and_no_password(self, tmp_path: Path) -> None:
+        with pytest.raises(Unavailable, match="cannot be reached") as refused:
+            asyncio.run(migrate(f"postgresql://user:secret@/d?host={tmp_path}"))
+        assert "secret" not in refused.value.message
