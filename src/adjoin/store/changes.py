@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from adjoin.odata.values import TICKS_PER_SECOND
 from adjoin.store.columns import Table
-from adjoin.store.database import Session
+from adjoin.store.database import Insertion, Session
 
 KEPT: Final = 8 * 86_400 * TICKS_PER_SECOND
 """How long a change stays in the log: links are good for seven days (graph-contract 3.11), and a day is to spare."""
@@ -20,6 +20,9 @@ KEPT: Final = 8 * 86_400 * TICKS_PER_SECOND
 # How often old changes are dropped, and how many at once: more than come meanwhile, so that the log shrinks.
 _EVERY: Final = 64
 _DROPPED_AT_ONCE: Final = 256
+
+
+_CHANGE: Final = Insertion("INSERT INTO changes (tenant, sequence, entity, kind, ticks)", 5)
 
 
 class Kind(IntEnum):
@@ -63,9 +66,8 @@ async def append(session: Session, tenant: int, entity: str, kind: Kind, ticks: 
         "INSERT INTO change_counters (tenant, last) VALUES (?1, 1) "
         "ON CONFLICT (tenant) DO UPDATE SET last = change_counters.last + 1 RETURNING last"
     )
-    ((sequence,),) = await session.fetch(sql, (tenant,))
-    sql = "INSERT INTO changes (tenant, sequence, entity, kind, ticks) VALUES (?1, ?2, ?3, ?4, ?5)"
-    await session.fetch(sql, (tenant, sequence, entity, int(kind), ticks))
+    ((sequence,),) = await session.fetch_apart(sql, (tenant,))
+    await session.insert(_CHANGE, (tenant, sequence, entity, int(kind), ticks))
     if sequence % _EVERY == 0:
         await _drop_old(session, tenant, ticks - KEPT)
     return int(sequence)
