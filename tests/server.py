@@ -17,6 +17,7 @@ from adjoin.identity.caller import Kind
 from adjoin.identity.issuer import Grant
 from adjoin.model import CONNECTOR, CONNECTOR_STATE
 from adjoin.odata.values import Instant
+from adjoin.service.courier import Carry
 from adjoin.service.world import World
 from adjoin.store import applications, rows, tenants
 from adjoin.store.applications import Application
@@ -95,12 +96,12 @@ class Answer:
 class Server:
     """An application on data of its own. Open while it is used as a context."""
 
-    def __init__(self, config: Config, seed: int = 17) -> None:
+    def __init__(self, config: Config, seed: int = 17, carry: Carry | None = None) -> None:
         self.config = config
         self.clock = Clock()
         self.random = random.Random(seed)
         self.world = World(now=self.clock, random=self.random.randbytes)
-        self.application = app.create(config, self.world)
+        self.application = app.create(config, self.world, carry=carry)
         self._runner = asyncio.Runner()
         self._tokens: dict[str, str] = {}
         self._first: Tenant | None = None

@@ -12,7 +12,9 @@ from adjoin.model import (
     CONNECTOR_STATE,
     CONNECTORS,
     ENTITY,
+    SUBSCRIPTION,
     SUBSCRIPTION_STATE,
+    SUBSCRIPTIONS,
     V1,
     VERSIONS,
 )
@@ -99,6 +101,42 @@ def test_an_audit_event_has_the_published_properties_in_the_published_order() ->
 def test_audit_events_are_read_with_the_permissions_of_apps_and_never_written() -> None:
     assert AUDIT_EVENTS.read == ("DeviceManagementApps.Read.All", "DeviceManagementApps.ReadWrite.All")
     assert AUDIT_EVENTS.write == ()
+
+
+def test_subscriptions_stand_at_the_root_for_whoever_reads_connectors() -> None:
+    assert BETA.entity_sets == (SUBSCRIPTIONS,)
+    assert (SUBSCRIPTIONS.name, SUBSCRIPTIONS.target, SUBSCRIPTIONS.owner) == (
+        "subscriptions",
+        SUBSCRIPTION,
+        "applicationId",
+    )
+    assert SUBSCRIPTIONS.read == SUBSCRIPTIONS.write == CONNECTORS.read
+    assert V1.entity_sets == ()
+
+
+def test_a_subscription_has_graphs_names_and_types() -> None:
+    assert [(each.name, each.type_name, each.nullable) for each in SUBSCRIPTION.own_properties] == [
+        ("applicationId", "Edm.String", True),
+        ("changeType", "Edm.String", False),
+        ("clientState", "Edm.String", True),
+        ("creatorId", "Edm.String", True),
+        ("expirationDateTime", "Edm.DateTimeOffset", False),
+        ("includeResourceData", "Edm.Boolean", True),
+        ("latestSupportedTlsVersion", "Edm.String", True),
+        ("lifecycleNotificationUrl", "Edm.String", True),
+        ("notificationUrl", "Edm.String", False),
+        ("resource", "Edm.String", False),
+    ]
+    assert [each.name for each in SUBSCRIPTION.properties if each.secret] == ["clientState"]
+    assert [each.name for each in SUBSCRIPTION.properties if each.changeable] == ["expirationDateTime"]
+    assert all(
+        each.max_length or each.computed for each in SUBSCRIPTION.own_properties if each.type is Primitive.STRING
+    )
+
+
+def test_the_function_is_bound_to_connectors() -> None:
+    assert [(each.name, each.binding) for each in BETA.functions] == [("delta", CONNECTOR)]
+    assert V1.functions == ()
 
 
 def test_v1_has_device_management_without_connectors() -> None:

@@ -14,6 +14,7 @@ import msgspec
 from adjoin.identity.certificates import general_name
 from adjoin.identity.clouds import NAMED, Cloud, CloudName
 from adjoin.odata.errors import Refusal
+from adjoin.service.receivers import Allowed
 from adjoin.service.throttle import Limits
 from adjoin.store.address import is_postgresql, is_readable
 
@@ -45,6 +46,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
     audiences: tuple[str, ...] = ()
     issuers: tuple[dict[str, Any], ...] = ()
     throttle: str = "off"
+    webhook_allow: tuple[str, ...] = ()
+    webhook_ca: Path | None = None
     audit_days: Days = 365
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "text", "json"] = "auto"
@@ -107,7 +110,7 @@ _PREFIX: Final = "ADJOIN_"
 _LOOPBACK: Final = ("127.0.0.0/8", "::1/128")
 _WILDCARDS: Final = ("0.0.0.0", "::", "")  # noqa: S104 - they are told from addresses, not listened on
 _OWN_NAMES: Final = ("localhost", "127.0.0.1", "::1")
-_LISTS: Final = ("audiences", "tls-names", "trusted-proxies")
+_LISTS: Final = ("audiences", "tls-names", "trusted-proxies", "webhook-allow")
 
 
 def load(flags: Mapping[str, Any], environment: Mapping[str, str], file: Path | None) -> Config:
@@ -158,6 +161,9 @@ def check(config: Config) -> None:
         raise BadConfig("--tls-cert and --tls-key go together: give both or neither.")
     _check_database(config)
     Limits.parse(config.throttle)
+    Allowed.parse(config.webhook_allow)
+    if config.webhook_ca is not None and not config.webhook_ca.is_file():
+        raise BadConfig(f"There is no file {config.webhook_ca} for --webhook-ca.")
     if config.public_url is not None and not config.public_url.startswith(("https://", "http://")):
         raise BadConfig("--public-url begins with https:// or http://.")
     _check_proxies(config)

@@ -8,7 +8,18 @@ from __future__ import annotations
 
 from typing import Final
 
-from adjoin.odata.edm import ComplexType, EntityType, EnumType, Model, Navigation, Primitive, Property, Singleton
+from adjoin.odata.edm import (
+    ComplexType,
+    EntitySet,
+    EntityType,
+    EnumType,
+    Function,
+    Model,
+    Navigation,
+    Primitive,
+    Property,
+    Singleton,
+)
 
 _NAMESPACE: Final = "microsoft.graph"
 
@@ -150,6 +161,90 @@ AUDIT_EVENT: Final = EntityType(
     ),
 )
 
+# Source: the published resource subscription; what is left out of it would always be null here.
+SUBSCRIPTION: Final = EntityType(
+    "subscription",
+    _NAMESPACE,
+    base=ENTITY,
+    description="A subscription allows a client app to receive change notifications.",
+    own_properties=(
+        Property(
+            "applicationId",
+            Primitive.STRING,
+            computed=True,
+            description="Identifier of the application used to create the subscription.",
+        ),
+        Property(
+            "changeType",
+            Primitive.STRING,
+            nullable=False,
+            fixed=True,
+            max_length=64,
+            description="The type of change that raises a notification: created, updated, deleted, parted by commas.",
+        ),
+        Property(
+            "clientState",
+            Primitive.STRING,
+            fixed=True,
+            optional=True,
+            secret=True,
+            max_length=128,
+            description="What the service sends in each notification, so that the client can tell where it came from.",
+        ),
+        Property(
+            "creatorId",
+            Primitive.STRING,
+            computed=True,
+            description="Identifier of the user or service principal that created the subscription.",
+        ),
+        Property(
+            "expirationDateTime",
+            Primitive.DATE_TIME_OFFSET,
+            nullable=False,
+            description="When the subscription ends.",
+        ),
+        Property(
+            "includeResourceData",
+            Primitive.BOOLEAN,
+            fixed=True,
+            optional=True,
+            description="Whether notifications hold the data of the resource; they do not.",
+        ),
+        Property(
+            "latestSupportedTlsVersion",
+            Primitive.STRING,
+            fixed=True,
+            optional=True,
+            max_length=8,
+            description="The latest version of TLS that the notification endpoint supports.",
+        ),
+        Property(
+            "lifecycleNotificationUrl",
+            Primitive.STRING,
+            fixed=True,
+            optional=True,
+            max_length=2_048,
+            description="The URL of the endpoint that receives lifecycle notifications.",
+        ),
+        Property(
+            "notificationUrl",
+            Primitive.STRING,
+            nullable=False,
+            fixed=True,
+            max_length=2_048,
+            description="The URL of the endpoint that receives the change notifications.",
+        ),
+        Property(
+            "resource",
+            Primitive.STRING,
+            nullable=False,
+            fixed=True,
+            max_length=256,
+            description="The resource that is monitored for changes, without the base URL.",
+        ),
+    ),
+)
+
 # graph-contract 1.4: delegated and application permissions go by the same names.
 _WRITE: Final = ("DeviceManagementConfiguration.ReadWrite.All",)
 _READ: Final = ("DeviceManagementConfiguration.Read.All", *_WRITE)
@@ -166,6 +261,19 @@ AUDIT_EVENTS: Final = Navigation(
     description="The Audit Events",
     read=("DeviceManagementApps.Read.All", "DeviceManagementApps.ReadWrite.All"),
 )
+
+
+# Whoever may read connectors may hear of their changes.
+SUBSCRIPTIONS: Final = EntitySet(
+    "subscriptions",
+    SUBSCRIPTION,
+    description="Subscriptions to change notifications of the calling application.",
+    read=_READ,
+    write=_READ,
+    owner="applicationId",
+)
+
+DELTA: Final = Function("delta", CONNECTOR, "Connectors that were created, changed or deleted since the last call.")
 
 
 def _device_management(*navigations: Navigation) -> EntityType:
@@ -191,6 +299,8 @@ def _version(
     *more: EntityType,
     enums: tuple[EnumType, ...] = (),
     complexes: tuple[ComplexType, ...] = (),
+    entity_sets: tuple[EntitySet, ...] = (),
+    functions: tuple[Function, ...] = (),
 ) -> Model:
     return Model(
         namespace=_NAMESPACE,
@@ -200,6 +310,8 @@ def _version(
         complexes=complexes,
         entities=(ENTITY, device_management, *more),
         singletons=(Singleton("deviceManagement", device_management, read=_READ),),
+        entity_sets=entity_sets,
+        functions=functions,
     )
 
 
@@ -207,8 +319,11 @@ BETA: Final = _version(
     _device_management(CONNECTORS, AUDIT_EVENTS),
     CONNECTOR,
     AUDIT_EVENT,
+    SUBSCRIPTION,
     enums=(CONNECTOR_STATE,),
     complexes=(AUDIT_ACTOR, AUDIT_PROPERTY, AUDIT_RESOURCE),
+    entity_sets=(SUBSCRIPTIONS,),
+    functions=(DELTA,),
 )
 V1: Final = _version(_device_management())
 

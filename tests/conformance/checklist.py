@@ -39,7 +39,7 @@ def _clauses(level: str, text: str) -> Iterator[Clause]:
 
 
 _NO_RELATION: Final = "not applicable: connectors are contained in deviceManagement and refer to nothing"
-_NO_OPERATION: Final = "not applicable: the model has no functions and no actions"
+_NO_ACTION: Final = "not applicable: the model has no actions"
 _NO_ASYNC: Final = "not applicable: every request is answered at once"
 
 CLAUSES: Final[tuple[Clause, ...]] = (
@@ -134,7 +134,7 @@ CLAUSES: Final[tuple[Clause, ...]] = (
 11 | MUST | multipart batch
 12 | MUST | all conventions of resource paths | no: $ref, $entity, $all, $each, $filter and $query as segments are 501
 13 | SHOULD | asynchronous requests | no: every request is answered at once
-14 | SHOULD | change tracking | no: as Graph, which tracks no Intune resource
+14 | SHOULD | change tracking | no: as Graph, by the function delta and not by a preference
 15 | SHOULD | $crossjoin | no: 501
 16 | MAY | $compute | no: 501
 """,
@@ -153,11 +153,11 @@ CLAUSES: Final[tuple[Clause, ...]] = (
 9 | MUST | 4.0 and 4.01 syntax of URLs, whatever version is asked for
 9a | MUST | strings cast to primitive types in URLs
 9b | MUST | enumeration and duration literals with and without the type before them
-9c | MUST | parameterless function imports without parentheses | {_NO_OPERATION}
-9d | MUST | actions with an empty or no body | {_NO_OPERATION}
-9e | MUST | functions and actions of a default namespace unqualified | {_NO_OPERATION}
+9c | MUST | parameterless function imports without parentheses
+9d | MUST | actions with an empty or no body | {_NO_ACTION}
+9e | MUST | functions and actions of a default namespace unqualified
 9f | MUST | aliases for keys that may hold NUL, / or \\\\ | not applicable: keys are GUIDs
-9g | SHOULD | implicit aliases of parameters | {_NO_OPERATION}
+9g | SHOULD | implicit aliases of parameters | not applicable: no function has a parameter
 9h | SHOULD | eq and ne null on single-valued navigation | {_NO_RELATION}
 9i | SHOULD | in
 9j | SHOULD | divby | no: 501, as all arithmetic

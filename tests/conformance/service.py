@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote, urlsplit
 
 from adjoin.config import Config
 from adjoin.identity import issuer
 from adjoin.identity.issuer import Grant
+from adjoin.odata.values import Instant
+from adjoin.service import courier
 from adjoin.service.installation import tenant_named
 from adjoin.service.world import World
 from adjoin.web.app import Application, create
@@ -37,6 +39,21 @@ BODY: Final[Mapping[str, Any]] = {
     "state": "error",
     "version": "Version value",
 }
+
+
+SUBSCRIPTIONS: Final = "/beta/subscriptions"
+SUBSCRIPTION: Final[Mapping[str, Any]] = {
+    "changeType": "created,updated,deleted",
+    "notificationUrl": "https://hooks.example/",
+    "resource": "deviceManagement/domainJoinConnectors",
+    "expirationDateTime": str(Instant.from_unix(NOW + 3_600)),
+}
+
+
+async def _consent(url: str, _body: bytes, _content_type: str) -> courier.Answer:
+    """What a receiver answers that takes everything."""
+    token = parse_qs(urlsplit(url).query).get("validationToken", [""])[0]
+    return courier.Answer(200, "text/plain", token.encode())
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +94,10 @@ class Service:
         return NOW + next(self.ticks) / 1_000
 
     def __enter__(self) -> Service:
-        self.application = create(
-            Config(data_dir=self.data_dir, database=self.database, log_requests=False), World(now=self._now)
+        config = Config(
+            data_dir=self.data_dir, database=self.database, log_requests=False, webhook_allow=("hooks.example",)
         )
+        self.application = create(config, World(now=self._now), carry=_consent)
         self.runner.__enter__()
         self.runner.run(self.application.open())
         self.token = self.token_with(WRITE, READ_EVENTS)
@@ -126,6 +144,12 @@ class Service:
     def create(self, **changes: object) -> str:
         """A new connector as the published body has it, with changes; its id."""
         made = self.ask("POST", LIST, {**BODY, **changes})
+        assert made.status == 201, made.text
+        return str(made.json()["id"])
+
+    def subscribe(self) -> str:
+        """A new subscription; its id."""
+        made = self.ask("POST", SUBSCRIPTIONS, dict(SUBSCRIPTION))
         assert made.status == 201, made.text
         return str(made.json()["id"])
 

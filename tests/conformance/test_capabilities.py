@@ -8,7 +8,19 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import pytest
-from tests.conformance.service import BODY, EVENTS, LIST, MANAGEMENT, READ, READ_EVENTS, TYPE, WRITE, Service
+from tests.conformance.service import (
+    BODY,
+    EVENTS,
+    LIST,
+    MANAGEMENT,
+    READ,
+    READ_EVENTS,
+    SUBSCRIPTION,
+    SUBSCRIPTIONS,
+    TYPE,
+    WRITE,
+    Service,
+)
 
 from adjoin.odata.tree import POWER
 
@@ -100,6 +112,31 @@ def test_nothing_is_stated_that_is_not_tested(
             *("TopSupported", "SkipSupported", "SelectSupport", "IndexableByKey", "InsertRestrictions"),
             *("UpdateRestrictions", "DeleteRestrictions", "ReadRestrictions"),
         }
+
+
+def test_subscriptions(service: Service, container: dict[str, Any]) -> None:
+    stated = {name.removeprefix(PREFIX): each for name, each in container["subscriptions"].items()}
+    assert set(stated) == {
+        *("$Collection", "$Type", "@Core.Description", "FilterFunctions", "FilterRestrictions", "SearchRestrictions"),
+        *("SortRestrictions", "TopSupported", "SkipSupported", "SelectSupport", "IndexableByKey", "CountRestrictions"),
+        *("InsertRestrictions", "UpdateRestrictions", "DeleteRestrictions", "ReadRestrictions", "ExpandRestrictions"),
+    }
+    key = service.subscribe()
+    assert service.get(f"{SUBSCRIPTIONS}/{key}").json()["id"] == key
+    assert service.get(SUBSCRIPTIONS, top="1", skip="0", select="id", orderby="resource").status == 200
+    assert service.get(f"{SUBSCRIPTIONS}/$count").status == 200
+    assert stated["SearchRestrictions"] == {"Searchable": False}
+    assert service.get(SUBSCRIPTIONS, search="x").status == 400
+    assert stated["ExpandRestrictions"] == {"Expandable": False}
+    assert service.get(SUBSCRIPTIONS, expand="x").status == 400
+    (secret,) = stated["FilterRestrictions"]["NonFilterableProperties"]
+    for option in ("filter", "orderby"):
+        assert service.get(SUBSCRIPTIONS, **{option: f"{secret} eq 'x'"}).status == 501
+    for name in stated["InsertRestrictions"]["RequiredProperties"]:
+        body = {each: value for each, value in SUBSCRIPTION.items() if each != name}
+        assert service.ask("POST", SUBSCRIPTIONS, body).status == 400
+    assert service.ask("PATCH", f"{SUBSCRIPTIONS}/{key}", {}).status == 200
+    assert service.ask("DELETE", f"{SUBSCRIPTIONS}/{key}").status == 204
 
 
 def test_conformance_level(container: dict[str, Any]) -> None:

@@ -7,15 +7,17 @@ from typing import Any, Final
 import pytest
 from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
-from tests.conformance.service import BODY, EVENTS, LIST, READ, READ_EVENTS, WRITE, Service
+from tests.conformance.service import BODY, EVENTS, LIST, READ, READ_EVENTS, SUBSCRIPTION, WRITE, Service
 
 from adjoin import model
+from adjoin.odata.edm import EntityType
 from adjoin.odata.path import Kind
 from adjoin.web.graph import METHODS
 
 Json = dict[str, Any]
 
 KEY: Final = "{deviceManagementDomainJoinConnector-id}"
+SUBSCRIPTION_KEY: Final = "{subscription-id}"
 EVENT_KEY: Final = "{auditEvent-id}"
 NOT_ROUTED: Final = ("No method match route template", "Request_BadRequest")
 BODIES: Final[dict[str, object]] = {
@@ -23,6 +25,7 @@ BODIES: Final[dict[str, object]] = {
     "lastConnectionDateTime": {"value": BODY["lastConnectionDateTime"]},
     "state": {"value": "active"},
     "version": {"value": "9"},
+    "expirationDateTime": {"value": SUBSCRIPTION["expirationDateTime"]},
 }
 
 
@@ -42,10 +45,21 @@ def urls() -> list[str]:
             below = f"{at}/{navigation.name}"
             found += [below, f"{below}/$count", f"{below}/{{{navigation.target.name}-id}}"]
             owned.append((found[-1], navigation.target))
-        for place, entity in owned:
-            for each in entity.properties:
-                found += [f"{place}/{each.name}", f"{place}/{each.name}/$value"]
-                found += [f"{place}/{each.name}/$count"] if each.collection else []
+        found += _properties(owned)
+    for entity_set in model.BETA.entity_sets:
+        below = f"/{entity_set.name}"
+        found += [below, f"{below}/$count", f"{below}/{{{entity_set.target.name}-id}}"]
+        found += _properties([(found[-1], entity_set.target)])
+    found += [f"/deviceManagement/domainJoinConnectors/microsoft.graph.{each.name}()" for each in model.BETA.functions]
+    return found
+
+
+def _properties(owned: list[tuple[str, EntityType]]) -> list[str]:
+    found: list[str] = []
+    for place, entity in owned:
+        for each in entity.properties:
+            found += [f"{place}/{each.name}", f"{place}/{each.name}/$value"]
+            found += [f"{place}/{each.name}/$count"] if each.collection else []
     return found
 
 
@@ -53,14 +67,15 @@ def filled(service: Service, url: str) -> str:
     """The URL with the key of a new connector, or of an event, for which there is one once there was a change."""
     key = service.create()
     event = service.get(EVENTS, top="1").values("id")[0] if EVENT_KEY in url else ""
-    return f"/beta{url.replace(KEY, key).replace(EVENT_KEY, event)}"
+    subscription = service.subscribe() if SUBSCRIPTION_KEY in url else ""
+    return f"/beta{url.replace(KEY, key).replace(EVENT_KEY, event).replace(SUBSCRIPTION_KEY, subscription)}"
 
 
 def body_for(method: str, url: str) -> object:
     if url == "/$batch":
         return {"requests": []}
     if method == "POST":
-        return dict(BODY)
+        return dict(SUBSCRIPTION if url == "/subscriptions" else BODY)
     name = url.rpartition("/")[2]
     return BODIES.get(name, {"value": "x"} if name == "id" else {}) if method in ("PUT", "PATCH") else None
 
@@ -68,7 +83,7 @@ def body_for(method: str, url: str) -> object:
 def test_there_is_a_url_for_every_kind_of_resource() -> None:
     templates = {Kind.SERVICE: "/", Kind.METADATA: "/$metadata", Kind.BATCH: "/$batch"}
     assert set(templates.values()) <= set(urls())
-    assert len(Kind) == 9, "a new kind of resource needs its URL above"
+    assert len(Kind) == 10, "a new kind of resource needs its URL above"
 
 
 def test_what_is_routed_is_described_and_what_is_described_is_routed(service: Service, document: Json) -> None:
@@ -91,10 +106,15 @@ def test_what_is_routed_is_described_and_what_is_described_is_routed(service: Se
     assert routed == described
     properties = [
         ("id", ("PUT", "PATCH", "DELETE")),
-        *((name, ("DELETE",)) for name in BODIES if name != "displayName"),
+        *((each.name, ("DELETE",)) for each in model.CONNECTOR.own_properties if not each.nullable),
     ]
     at = f"/deviceManagement/domainJoinConnectors/{KEY}"
-    assert never == {(method, f"{at}/{name}") for name, methods in properties for method in methods}
+    below = f"/subscriptions/{SUBSCRIPTION_KEY}"
+    assert never == {(method, f"{at}/{name}") for name, methods in properties for method in methods} | {
+        (method, f"{below}/{each.name}")
+        for each in model.SUBSCRIPTION.properties
+        for method in (("DELETE",) if each.changeable else ("PUT", "PATCH", "DELETE"))
+    }
 
 
 def test_what_v1_describes(service: Service) -> None:

@@ -18,7 +18,9 @@ def test_m4_1_service_document_at_the_root(service: Service, root: str) -> None:
     answer = service.get(root)
     assert answer.status == 200
     assert answer.json()["@odata.context"] == f"http://graph.test{root.rstrip('/')}/$metadata"
-    assert answer.json()["value"] == [{"name": "deviceManagement", "kind": "Singleton", "url": "deviceManagement"}]
+    sets = [] if root == "/v1.0" else [{"name": "subscriptions", "kind": "EntitySet", "url": "subscriptions"}]
+    singleton = {"name": "deviceManagement", "kind": "Singleton", "url": "deviceManagement"}
+    assert answer.json()["value"] == [*sets, singleton]
     assert service.get(f"{root.rstrip('/')}/deviceManagement").status == 200
 
 
@@ -164,7 +166,7 @@ def test_m4_8_types_of_csdl(service: Service) -> None:
     text = service.get("/beta/$metadata", {"Accept": "application/xml"}).body
     types = {each.attrib["Type"] for each in ElementTree.fromstring(text).iter() if each.tag.endswith("}Property")}
     assert types == {
-        *("Edm.String", "Edm.DateTimeOffset", "Edm.Guid", "Collection(Edm.String)"),
+        *("Edm.String", "Edm.Boolean", "Edm.DateTimeOffset", "Edm.Guid", "Collection(Edm.String)"),
         *("graph.deviceManagementDomainJoinConnectorState", "graph.deviceManagementSubscriptionState"),
         *("graph.auditActor", "Collection(graph.auditResource)", "Collection(graph.auditProperty)"),
     }

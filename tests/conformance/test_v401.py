@@ -342,3 +342,18 @@ def test_i41_10_no_aliases_within_an_option(service: Service) -> None:
 
 def test_i41_11_no_filter_segment(service: Service) -> None:
     assert service.get(f"{LIST}/$filter(true)").status == 501
+
+
+def test_m41_9c_a_function_without_parameters_is_called_without_parentheses(service: Service) -> None:
+    """The one function is bound and not imported; parentheses may be left out of either (part 2, 4.5.2)."""
+    for call in ("microsoft.graph.delta", "microsoft.graph.delta()", "graph.delta", "delta", "DELTA()"):
+        answer = service.get(f"{LIST}/{call}")
+        assert (answer.status, "@odata.deltaLink" in answer.json()) == (200, True), call
+
+
+def test_m41_9e_a_function_of_the_default_namespace_goes_by_its_name_alone(service: Service) -> None:
+    schema = service.get("/beta/$metadata", {"Accept": "application/json"}).json()["microsoft.graph"]
+    assert schema["@Core.DefaultNamespace"] is True
+    assert schema["delta"][0]["$IsBound"] is True
+    assert service.get(f"{LIST}/delta").status == 200
+    assert service.get(f"{LIST}/other.delta").status == 404

@@ -17,11 +17,11 @@ from tests.service.installed import named, new
 from adjoin.store.database import Unusable
 
 
-def call(service: Service, method: str, path: str, body: object = None) -> Answer:
+def create(service: Service, token: str, name: str) -> Answer:
     async def once() -> Answer:
-        client = Client(service.port, service.token())
+        client = Client(service.port, token)
         try:
-            return await client.call(method, path, body)
+            return await client.call("POST", LIST, {**NEW, "displayName": name})
         finally:
             await client.close()
 
@@ -42,16 +42,16 @@ def is_refused_clearly(answer: Answer) -> bool:
 class TestFullDisk:
     def test_refuses_writes_serves_reads_and_recovers_by_itself(self, tmp_path: Path, mount: bool) -> None:
         with disk(tmp_path / "disk", mount=mount) as small, serving(tmp_path / "disk" / "data") as service:
-            process = service.process.pid
+            process, token = service.process.pid, service.token()
             ledgers = asyncio.run(load_until(service, 1.0, lambda: small.fill(process)))
             assert sum(each.answered for each in ledgers) > WRITERS, "there was no load"
             assert {each.refused for each in ledgers} == {503}
-            assert is_refused_clearly(call(service, "POST", LIST, {**NEW, "displayName": "x"}))
-            rows = asyncio.run(every_row(service.port, service.token()))
+            assert is_refused_clearly(create(service, token, "x"))
+            rows = asyncio.run(every_row(service.port, token))
             check(ledgers, rows)
             small.free(process)
-            assert call(service, "POST", LIST, {**NEW, "displayName": "x"}).status == 201
-            assert len(asyncio.run(every_row(service.port, service.token()))) == len(rows) + 1
+            assert create(service, token, "x").status == 201
+            assert len(asyncio.run(every_row(service.port, token))) == len(rows) + 1
             assert service.stop() == 0
             check_file(tmp_path / "disk" / "data")
 
@@ -72,13 +72,13 @@ class TestFullDisk:
 def test_a_read_only_file_is_served_and_not_changed(tmp_path: Path) -> None:
     data = tmp_path / "data"
     with serving(data) as service:
-        assert call(service, "POST", LIST, {**NEW, "displayName": "kept"}).status == 201
+        token = service.token()
+        assert create(service, token, "kept").status == 201
         assert service.stop() == 0
     (data / "adjoin.db").chmod(0o400)
     with serving(data, within=WITHOUT_OVERRIDE) as service:
-        token = service.token()
         assert [row["displayName"] for row in asyncio.run(every_row(service.port, token))] == ["kept"]
-        assert is_refused_clearly(call(service, "POST", LIST, {**NEW, "displayName": "x"}))
+        assert is_refused_clearly(create(service, token, "x"))
     assert '"database takes no changes"' in data.with_suffix(".log").read_text()
     (data / "adjoin.db").chmod(0o600)
     check_file(data)

@@ -17,7 +17,18 @@ from xml.etree.ElementTree import Element
 
 from hypothesis import strategies as st
 
-from adjoin.odata.edm import ComplexType, EntityType, EnumType, Model, Navigation, Primitive, Property, Singleton
+from adjoin.odata.edm import (
+    ComplexType,
+    EntitySet,
+    EntityType,
+    EnumType,
+    Function,
+    Model,
+    Navigation,
+    Primitive,
+    Property,
+    Singleton,
+)
 
 EDMX = "{http://docs.oasis-open.org/odata/ns/edmx}"
 EDM = "{http://docs.oasis-open.org/odata/ns/edm}"
@@ -47,8 +58,36 @@ def json_of_xml(text: bytes) -> Json:
     for reference in edmx.iter(f"{EDMX}Reference"):
         include = [{"$Namespace": each.attrib["Namespace"], "$Alias": each.attrib["Alias"]} for each in reference]
         document["$Reference"][reference.attrib["Uri"].removesuffix(".xml") + ".json"] = {"$Include": include}
-    members = {each.attrib["Name"]: _element(each, includes) for each in schema}
-    return document | {namespace: {"$Alias": schema.attrib["Alias"], **members}}
+    members: Json = {"$Alias": schema.attrib["Alias"]}
+    for each in schema:
+        match each.tag.removeprefix(EDM):
+            case "Annotation":
+                members |= _annotation(each, includes)
+            case "Function":
+                members.setdefault(each.attrib["Name"], []).append(_function(each, includes))
+            case _:
+                members[each.attrib["Name"]] = _element(each, includes)
+    return document | {namespace: members}
+
+
+def _annotation(element: Element, includes: Mapping[str, str]) -> Json:
+    namespace, _, term = element.attrib["Term"].rpartition(".")
+    return {f"@{includes[namespace]}.{term}": _value(element)}
+
+
+def _function(element: Element, includes: Mapping[str, str]) -> Json:
+    members: Json = {"$Kind": "Function", "$Parameter": []}
+    if element.attrib.get("IsBound") == "true":
+        members["$IsBound"] = True
+    for child in element:
+        match child.tag.removeprefix(EDM):
+            case "Parameter":
+                members["$Parameter"].append({"$Name": child.attrib["Name"], **_attributes("Parameter", child.attrib)})
+            case "ReturnType":
+                members["$ReturnType"] = _attributes("ReturnType", child.attrib)
+            case _:
+                members |= _annotation(child, includes)
+    return members
 
 
 def _only(element: Element, path: str) -> Element:
@@ -58,7 +97,7 @@ def _only(element: Element, path: str) -> Element:
 
 def _element(element: Element, includes: Mapping[str, str]) -> Json:
     kind = element.tag.removeprefix(EDM)
-    members: Json = {} if kind in ("Property", "Singleton") else {"$Kind": kind}
+    members: Json = {} if kind in ("Property", "Singleton", "EntitySet") else {"$Kind": kind}
     for child in element:
         match child.tag.removeprefix(EDM):
             case "Member":
@@ -66,8 +105,7 @@ def _element(element: Element, includes: Mapping[str, str]) -> Json:
             case "Key":
                 members["$Key"] = [each.attrib["Name"] for each in child]
             case "Annotation":
-                namespace, _, term = child.attrib["Term"].rpartition(".")
-                members[f"@{includes[namespace]}.{term}"] = _value(child)
+                members |= _annotation(child, includes)
             case _:
                 members[child.attrib["Name"]] = _element(child, includes)
     return members | _attributes(kind, element.attrib)
@@ -80,6 +118,8 @@ def _attributes(kind: str, attributes: Mapping[str, str]) -> Json:
     for name in ("Abstract", "ContainsTarget"):
         if attributes.get(name) == "true":
             members[f"${name}"] = True
+    if kind == "EntitySet":
+        return {"$Collection": True, "$Type": attributes["EntityType"]}
     named = attributes.get("Type")
     if named is not None and named.startswith("Collection("):
         members["$Collection"] = True
@@ -128,7 +168,9 @@ class _Reader:
 
     def model(self) -> Model:
         types = [self._type(name) for name, each in self.schema.items() if self._kind(each).endswith("Type")]
-        singletons = {name: each for name, each in self.schema[self.container].items() if name[0] not in "$@"}
+        roots = {name: each for name, each in self.schema[self.container].items() if name[0] not in "$@"}
+        sets = {name: each for name, each in roots.items() if each.get("$Collection")}
+        overloads = [(name, each) for name, each in self.schema.items() if isinstance(each, list)]
         return Model(
             namespace=self.namespace,
             alias=self.schema["$Alias"],
@@ -136,8 +178,25 @@ class _Reader:
             enums=tuple(each for each in types if isinstance(each, EnumType)),
             complexes=tuple(each for each in types if isinstance(each, ComplexType)),
             entities=tuple(each for each in types if isinstance(each, EntityType)),
-            singletons=tuple(self._singleton(name, each) for name, each in singletons.items()),
+            singletons=tuple(self._singleton(name, each) for name, each in roots.items() if name not in sets),
+            entity_sets=tuple(self._entity_set(name, each) for name, each in sets.items()),
+            functions=tuple(self._function(name, each) for name, group in overloads for each in group),
         )
+
+    def _entity_set(self, name: str, declared: Json) -> EntitySet:
+        return EntitySet(
+            name,
+            self._entity_type(declared["$Type"]),
+            declared.get("@Core.Description", ""),
+            read=_scopes(declared["@Capabilities.ReadRestrictions"]),
+            write=_scopes(declared["@Capabilities.InsertRestrictions"]),
+        )
+
+    def _function(self, name: str, declared: Json) -> Function:
+        (parameter,) = declared["$Parameter"]
+        assert declared["$IsBound"]
+        assert {**declared["$ReturnType"], "$Name": parameter["$Name"]} == parameter
+        return Function(name, self._entity_type(parameter["$Type"]), declared.get("@Core.Description", ""))
 
     def _kind(self, member: object) -> str:
         return str(member.get("$Kind", "")) if isinstance(member, dict) else ""
@@ -194,6 +253,8 @@ class _Reader:
             description=declared.get("@Core.Description", ""),
             generated=declared.get("@Core.ComputedDefaultValue", False),
             collection=declared.get("$Collection", False),
+            fixed=declared.get("@Core.Immutable", False),
+            computed=declared.get("@Core.Computed", False),
         )
 
     def _navigation(self, name: str, declared: Json) -> Navigation:
@@ -227,7 +288,7 @@ def _scopes(restriction: Json) -> tuple[str, ...]:
 
 
 # What this service adds to a property or a type, which CSDL does not say.
-_OWN = ("guid", "max_length", "searchable", "append_only")
+_OWN = ("guid", "max_length", "searchable", "append_only", "optional", "secret", "owner")
 
 
 def published(model: Model) -> Any:
@@ -270,7 +331,7 @@ def _properties(
 
 @st.composite
 def models(draw: st.DrawFn) -> Model:
-    """A model of one singleton with two contained collections, one of them read-only, as the printers allow it."""
+    """One singleton with two contained collections, one of them read-only, an entity set, and perhaps functions."""
     namespace = "example.model"
     state = EnumType("state", namespace, {"on": 0, "off": draw(st.integers(1, 2**31 - 1))}, draw(_TEXT))
     inner = ComplexType("inner", namespace, _properties(draw, [*Primitive, state], 3), draw(_TEXT))
@@ -286,4 +347,7 @@ def models(draw: st.DrawFn) -> Model:
     events = Navigation("events", event, draw(_TEXT), draw(_PERMISSIONS))
     root = EntityType("root", namespace, own_navigations=(items, events), base=base)
     singleton = Singleton("root", root, draw(_PERMISSIONS))
-    return Model(namespace, "m", "Container", (state,), (base, root, item, event), (singleton,), (inner, outer))
+    entities = (base, root, item, event)
+    sets = (EntitySet("all", item, draw(_TEXT), draw(_PERMISSIONS), draw(_PERMISSIONS)),)
+    functions = (Function("newest", draw(st.sampled_from([item, event])), draw(_TEXT)),) if draw(st.booleans()) else ()
+    return Model(namespace, "m", "Container", (state,), entities, (singleton,), (inner, outer), sets, functions)

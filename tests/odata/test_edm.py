@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from adjoin.odata.edm import EntityType, EnumType, Model, Navigation, Primitive, Property, Singleton
+from adjoin.odata.edm import (
+    EntitySet,
+    EntityType,
+    EnumType,
+    Function,
+    Model,
+    Navigation,
+    Primitive,
+    Property,
+    Singleton,
+)
 
 COLOUR = EnumType("colour", "a.b", {"red": 0, "green": 5, "blue": 2})
 ENTITY = EntityType("entity", "a.b", (Property("id", Primitive.STRING, nullable=False),), own_key="id", abstract=True)
@@ -12,7 +22,11 @@ THING = EntityType("thing", "a.b", (Property("displayName", Primitive.STRING), P
 THINGS = Navigation("allThings", THING)
 ROOT = EntityType("root", "a.b", own_navigations=(THINGS,), base=ENTITY)
 SPECIAL = EntityType("special", "a.b", (Property("extra", Primitive.INT32),), base=ROOT)
-MODEL = Model("a.b", "s", "Container", (COLOUR,), (ENTITY, THING, ROOT), (Singleton("theRoot", ROOT),))
+SET = EntitySet("theThings", THING)
+NEWEST = Function("newest", THING)
+MODEL = Model(
+    "a.b", "s", "Container", (COLOUR,), (ENTITY, THING, ROOT), (Singleton("theRoot", ROOT),), (), (SET,), (NEWEST,)
+)
 
 
 class TestEnumeration:
@@ -108,3 +122,39 @@ class TestModel:
 
     def test_an_unknown_singleton_is_none(self) -> None:
         assert MODEL.find_singleton("root") is None
+
+    @pytest.mark.parametrize(("written", "found"), [("theThings", SET), ("THETHINGS", SET), ("allThings", None)])
+    def test_entity_sets_are_found_in_any_case(self, written: str, found: EntitySet | None) -> None:
+        assert MODEL.find_entity_set(written) is found
+
+    @pytest.mark.parametrize("written", ["newest", "NEWEST", "a.b.newest", "s.newest", "A.B.Newest"])
+    def test_functions_are_found_with_and_without_their_namespace(self, written: str) -> None:
+        assert MODEL.find_function(written, THING) is NEWEST
+
+    @pytest.mark.parametrize("written", ["", "new", "other.newest", "a.newest", ".newest."])
+    def test_what_is_no_function_is_none(self, written: str) -> None:
+        assert MODEL.find_function(written, THING) is None
+
+    def test_a_function_is_of_its_own_type_alone(self) -> None:
+        assert MODEL.find_function("newest", ROOT) is None
+
+    def test_collections_are_those_within_singletons_and_those_at_the_root(self) -> None:
+        assert MODEL.collections == (THINGS, SET)
+
+
+@pytest.mark.parametrize(
+    ("declared", "required", "changeable", "comparable"),
+    [
+        (Property("p", Primitive.STRING), True, True, True),
+        (Property("p", Primitive.STRING, optional=True), False, True, True),
+        (Property("p", Primitive.STRING, fixed=True), True, False, True),
+        (Property("p", Primitive.STRING, computed=True), False, False, True),
+        (Property("p", Primitive.STRING, generated=True), False, False, True),
+        (Property("p", Primitive.STRING, secret=True), True, True, False),
+        (Property("p", Primitive.STRING, collection=True), True, True, False),
+    ],
+)
+def test_what_may_be_done_with_a_property(
+    declared: Property, required: bool, changeable: bool, comparable: bool
+) -> None:
+    assert (declared.required, declared.changeable, declared.comparable) == (required, changeable, comparable)

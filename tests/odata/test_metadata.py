@@ -141,6 +141,18 @@ class TestPublishedFacts:
         singleton = {"Name": "deviceManagement", "Type": "microsoft.graph.deviceManagement"}
         assert attributes(".//EntityContainer/Singleton") == singleton
 
+    def test_the_entity_set(self) -> None:
+        entity_set = {"Name": "subscriptions", "EntityType": "microsoft.graph.subscription"}
+        assert attributes(".//EntityContainer/EntitySet") == entity_set
+
+    def test_the_function(self) -> None:
+        """As Graph declares delta functions, which it has for other types (graph-contract 3.11)."""
+        function = ".//Function[@Name='delta']"
+        collection = f"Collection(graph.{CONNECTOR})"
+        assert attributes(function) == {"Name": "delta", "IsBound": "true"}
+        assert attributes(f"{function}/Parameter") == {"Name": "bindingParameter", "Type": collection}
+        assert attributes(f"{function}/ReturnType") == {"Type": collection}
+
     @pytest.mark.parametrize(
         ("path", "text"),
         [
@@ -212,6 +224,15 @@ class TestCapabilities:
         assert stated["FilterRestrictions"] == {"Filterable": True, "NonFilterableProperties": apart}
         assert stated["SortRestrictions"] == {"Sortable": True, "NonSortableProperties": apart}
 
+    def test_subscriptions_are_written_by_whoever_may_read_connectors(self) -> None:
+        stated = json.loads(csdl_json(BETA))["microsoft.graph"]["GraphService"]["subscriptions"]
+        for restriction in ("ReadRestrictions", "InsertRestrictions", "UpdateRestrictions", "DeleteRestrictions"):
+            (scopes, _) = (each["Scopes"] for each in stated[f"@Capabilities.{restriction}"]["Permissions"])
+            assert [each["Scope"].rpartition("Configuration.")[2] for each in scopes] == ["Read.All", "ReadWrite.All"]
+        required = stated["@Capabilities.InsertRestrictions"]["RequiredProperties"]
+        assert required == ["changeType", "expirationDateTime", "notificationUrl", "resource"]
+        assert stated["@Capabilities.FilterRestrictions"]["NonFilterableProperties"] == ["clientState"]
+
     def test_put_is_not_served(self) -> None:
         assert self.stated()["UpdateRestrictions"]["UpdateMethod"] == "PATCH"
 
@@ -249,7 +270,10 @@ def test_the_same_bytes_each_time() -> None:
 def test_service_document() -> None:
     assert json.loads(service_document(BETA, "http://host/beta")) == {
         "@odata.context": "http://host/beta/$metadata",
-        "value": [{"name": "deviceManagement", "kind": "Singleton", "url": "deviceManagement"}],
+        "value": [
+            {"name": "subscriptions", "kind": "EntitySet", "url": "subscriptions"},
+            {"name": "deviceManagement", "kind": "Singleton", "url": "deviceManagement"},
+        ],
     }
 
 
@@ -270,6 +294,8 @@ def test_xml_keeps_the_rules_of_csdl(model: Model) -> None:
         ('Name="displayName"', 'Name="display-name"', "Property: Name is 'display-name'"),
         ('Name="displayName"', 'Name="VERSION"', "version is declared twice"),
         ('BaseType="graph.entity"', 'BaseType="graph.thing"', "graph.thing does not resolve"),
+        ('EntityType="microsoft.graph.subscription"', 'EntityType="graph.other"', "graph.other does not resolve"),
+        ('Parameter Name="bindingParameter"', 'Parameter Name="binding.parameter"', "Parameter: Name is"),
         ('PropertyRef Name="id"', 'PropertyRef Name="key"', "entity: key key is no property"),
         ('Type="Edm.String"', 'Type="Edm.Text"', "Edm.Text does not resolve"),
         ('Value="1"', 'Value="0"', "two members of one value"),
@@ -312,10 +338,18 @@ _ELEMENTS: dict[str, tuple[dict[str, str], dict[str, str], dict[str, tuple[int, 
             "EnumType": (0, 99),
             "ComplexType": (0, 99),
             "EntityType": (0, 99),
+            "Function": (0, 99),
             "EntityContainer": (0, 1),
             "Annotation": (0, 99),
         },
     ),
+    "Function": (
+        {"Name": _IDENTIFIER},
+        {"IsBound": _BOOLEAN, "IsComposable": _BOOLEAN},
+        {"Parameter": (0, 99), "ReturnType": (1, 1), "Annotation": (0, 99)},
+    ),
+    "Parameter": ({"Name": _IDENTIFIER, "Type": _TYPE}, {"Nullable": _BOOLEAN}, {"Annotation": (0, 99)}),
+    "ReturnType": ({"Type": _TYPE}, {"Nullable": _BOOLEAN}, {"Annotation": (0, 99)}),
     "EnumType": ({"Name": _IDENTIFIER}, {}, {"Member": (1, 99), "Annotation": (0, 99)}),
     "Member": ({"Name": _IDENTIFIER}, {"Value": r"-?\d+"}, {"Annotation": (0, 99)}),
     "EntityType": (
@@ -336,7 +370,12 @@ _ELEMENTS: dict[str, tuple[dict[str, str], dict[str, str], dict[str, tuple[int, 
         {"Nullable": _BOOLEAN, "ContainsTarget": _BOOLEAN},
         {"Annotation": (0, 99)},
     ),
-    "EntityContainer": ({"Name": _IDENTIFIER}, {}, {"Singleton": (0, 99), "Annotation": (0, 99)}),
+    "EntityContainer": (
+        {"Name": _IDENTIFIER},
+        {},
+        {"EntitySet": (0, 99), "Singleton": (0, 99), "Annotation": (0, 99)},
+    ),
+    "EntitySet": ({"Name": _IDENTIFIER, "EntityType": _QUALIFIED}, {}, {"Annotation": (0, 99)}),
     "Singleton": ({"Name": _IDENTIFIER, "Type": _QUALIFIED}, {}, {"Annotation": (0, 99)}),
     "Annotation": ({"Term": _QUALIFIED}, _EXPRESSIONS, {"Record": (0, 1), "Collection": (0, 1)}),
     "PropertyValue": ({"Property": _IDENTIFIER}, _EXPRESSIONS, {"Record": (0, 1), "Collection": (0, 1)}),
@@ -414,7 +453,7 @@ def _types(schema: Element) -> dict[str, Element]:
 def _reference_faults(schema: Element) -> Iterator[str]:
     types = _types(schema)
     for element in schema.iter():
-        named = element.get("BaseType") or element.get("Type")
+        named = element.get("BaseType") or element.get("Type") or element.get("EntityType")
         single = named and named.removeprefix("Collection(").removesuffix(")")
         if single and single not in types and single not in _PRIMITIVE_TYPES:
             yield f"{single} does not resolve"

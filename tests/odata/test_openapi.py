@@ -15,6 +15,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from tests.odata.csdl import check_golden, models
 
 from adjoin.model import AUDIT_EVENT, BETA, CONNECTOR, V1
+from adjoin.model import SUBSCRIPTION as SUBSCRIPTION_
 from adjoin.odata.edm import Model, Property
 from adjoin.odata.errors import ProtocolRefusal
 from adjoin.odata.openapi import openapi
@@ -26,6 +27,8 @@ COLLECTION = "/deviceManagement/domainJoinConnectors"
 ENTITY = COLLECTION + "/{deviceManagementDomainJoinConnector-id}"
 EVENTS = "/deviceManagement/auditEvents"
 EVENT = EVENTS + "/{auditEvent-id}"
+SUBSCRIPTIONS = "/subscriptions"
+SUBSCRIPTION = SUBSCRIPTIONS + "/{subscription-id}"
 READ = "DeviceManagementConfiguration.Read.All"
 WRITE = "DeviceManagementConfiguration.ReadWrite.All"
 READ_EVENTS = ["DeviceManagementApps.Read.All", "DeviceManagementApps.ReadWrite.All"]
@@ -84,7 +87,7 @@ def test_it_is_valid_for_any_model(model: Model) -> None:
 
 def test_operations_go_by_the_names_of_graph() -> None:
     names = {name: each["operationId"] for name, each in operations().items()}
-    assert {name: each for name, each in names.items() if name.count("/") < 4 or name.endswith("-id}")} == {
+    assert {name: each for name, each in names.items() if "-id}/" not in name and not name.endswith("()")} == {
         "get /": "serviceDocument.Get",
         "get /$metadata": "metadata.Get",
         "post /$batch": "batch.Post",
@@ -102,7 +105,33 @@ def test_operations_go_by_the_names_of_graph() -> None:
         f"get {EVENTS}": "deviceManagement.ListAuditEvents",
         f"get {EVENTS}/$count": "deviceManagement.auditEvents.GetCount",
         f"get {EVENT}": "deviceManagement.GetAuditEvents",
+        f"get {SUBSCRIPTIONS}": "subscriptions.ListSubscriptions",
+        f"post {SUBSCRIPTIONS}": "subscriptions.CreateSubscriptions",
+        f"get {SUBSCRIPTIONS}/$count": "subscriptions.subscriptions.GetCount",
+        f"get {SUBSCRIPTION}": "subscriptions.GetSubscriptions",
+        f"patch {SUBSCRIPTION}": "subscriptions.UpdateSubscriptions",
+        f"delete {SUBSCRIPTION}": "subscriptions.DeleteSubscriptions",
     }
+
+
+def test_the_delta_function_is_described_with_what_it_gives() -> None:
+    described = operations()[f"get {COLLECTION}/microsoft.graph.delta()"]
+    assert described["operationId"] == "deviceManagement.domainJoinConnectors.delta"
+    names = {each.get("name") or each["$ref"].rpartition("/")[2] for each in described["parameters"]}
+    assert names == {"top", "deltatoken", "skiptoken", "Prefer.page", "client-request-id", "$select"}
+    assert set(described["responses"]) == {"200", "400", "401", "403", "406", "410", "501"}
+    gone = {"id": KEY, "@removed": {"reason": "deleted"}}
+    page = {"@odata.context": "x", "@odata.deltaLink": "http://host/x", "value": [{"id": KEY, **PUBLISHED}, gone]}
+    assert OAS31Validator(schema("DeltaResponse")).is_valid(page)
+
+
+def test_a_subscription_is_changed_in_its_end_alone() -> None:
+    paths = document()["paths"]
+    verbs = {each.name: set(paths[f"{SUBSCRIPTION}/{each.name}"]) - {"parameters"} for each in SUBSCRIPTION_.properties}
+    assert {name for name, each in verbs.items() if each != {"get"}} == {"expirationDateTime"}
+    made = document()["components"]["schemas"][f"{SUBSCRIPTION_.qualified}Create"]
+    assert made["required"] == ["changeType", "expirationDateTime", "notificationUrl", "resource"]
+    assert not {"applicationId", "creatorId"} & set(made["properties"])
 
 
 def test_each_property_has_what_it_can_have() -> None:
@@ -148,7 +177,8 @@ def test_v1_has_the_singleton_only() -> None:
 def test_each_operation_names_the_permissions_that_open_it() -> None:
     # graph-contract 1.4: either permission reads, one writes; the model itself is open to all (3.13).
     for name, each in operations().items():
-        names = [READ, WRITE] if name.startswith("get") else [WRITE]
+        # A subscription tells its reader nothing but what it may read.
+        names = [READ, WRITE] if name.startswith("get") or SUBSCRIPTIONS in name else [WRITE]
         if name.startswith(f"get {EVENTS}"):
             names = READ_EVENTS
         wanted = [{scheme: [one]} for scheme in ("oauth2", "bearer") for one in names]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from adjoin.model import BETA, CONNECTOR, CONNECTORS, V1
+from adjoin.model import BETA, CONNECTOR, CONNECTORS, DELTA, V1
 from adjoin.odata.errors import Malformed, NotServed, UnknownSegment
 from adjoin.odata.path import MAX_SEGMENT_LENGTH, MAX_SEGMENTS, Kind, Resource, parse, segments
 
@@ -110,11 +110,22 @@ class TestKinds:
             (f"{LIST}/{ID}", Kind.ENTITY, "~/singleton/navigation/key"),
             (f"{LIST}/{ID}/state", Kind.PROPERTY, "~/singleton/navigation/key/property"),
             (f"{LIST}/{ID}/state/$value", Kind.VALUE, "~/singleton/navigation/key/property/$value"),
+            (f"{LIST}/delta", Kind.FUNCTION, "~/singleton/navigation/function"),
+            ("/subscriptions", Kind.COLLECTION, "~/entityset"),
+            ("/subscriptions/$count", Kind.COUNT, "~/entityset/$count"),
+            (f"/subscriptions/{ID}", Kind.ENTITY, "~/entityset/key"),
+            (f"/subscriptions('{ID}')", Kind.ENTITY, "~/entityset/key"),
+            (f"/subscriptions/{ID}/resource", Kind.PROPERTY, "~/entityset/key/property"),
         ],
     )
     def test_each_path_names_its_kind_and_its_route_template(self, path: str, kind: Kind, template: str) -> None:
         found = read(path)
         assert (found.kind, found.template) == (kind, template)
+
+    @pytest.mark.parametrize("call", ["delta", "delta()", "DELTA()", "microsoft.graph.delta", "graph.Delta()"])
+    def test_a_function_is_called_in_each_of_its_forms(self, call: str) -> None:
+        found = read(f"{LIST}/{CAST}/{call}")
+        assert (found.kind, found.function, found.key) == (Kind.FUNCTION, DELTA, None)
 
     def test_the_trail_names_what_leads_to_the_resource_without_keys(self) -> None:
         assert read(f"{LIST}/{ID}/state").trail == ("deviceManagement", "domainJoinConnectors")
@@ -221,6 +232,12 @@ class TestRefusals:
             ("/deviceManagement/microsoft.graph.user", "microsoft.graph.user"),
             (f"/deviceManagement/{CAST}", CAST),
             (f"{LIST}/$count/x", "x"),
+            (f"{LIST}/delta()/$count", "$count"),
+            (f"{LIST}/delta(x=1)", "delta(x=1)"),
+            ("/deviceManagement/delta", "delta"),
+            ("/deviceManagement/auditEvents/delta()", "delta()"),
+            ("/subscriptions/delta()", "delta()"),
+            ("/subscription", "subscription"),
             (f"{LIST}/x()", "x()"),
             (f"{LIST}/{ID}/x", "x"),
             (f"{LIST}/{ID}/$value", "$value"),

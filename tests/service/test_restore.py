@@ -101,7 +101,7 @@ def test_puts_a_database_elsewhere_where_it_was(backup: Path, tmp_path: Path, ke
     folder, elsewhere = data_dir(tmp_path / "new", keys), tmp_path / "disk" / "service.db"
     restore(Parts(folder, elsewhere, folder / "keys", folder / "tls"), backup, STAMP, replace=True)
     assert elsewhere.is_file()
-    assert sorted(each.name for each in folder.iterdir()) == ["keys", f"keys.replaced-{STAMP}", "tls"]
+    assert sorted(each.name for each in folder.iterdir()) == ["keys", f"keys.replaced-{STAMP}", "shared-keys", "tls"]
 
 
 def test_follows_a_link_to_the_database(backup: Path, present: Path, tmp_path: Path) -> None:

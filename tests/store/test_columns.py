@@ -123,7 +123,7 @@ def test_the_key_is_named_and_placed() -> None:
 
 
 def test_every_collection_of_the_model_has_its_table() -> None:
-    assert [each.name for each in ENTITY_TABLES] == ["domain_join_connectors", "audit_events"]
+    assert [each.name for each in ENTITY_TABLES] == ["domain_join_connectors", "audit_events", "subscriptions"]
     assert all(table_of(each.type) is each for each in ENTITY_TABLES)
 
 

@@ -144,6 +144,18 @@ class TestGroupCommit:
 
         on(path, act)
 
+    def test_what_has_gathered_goes_on_gathering_beside_a_statement_apart(self, path: Path) -> None:
+        async def apart(session: Session) -> int:
+            await session.insert(SETTING, ("a", b""))
+            ((unseen,),) = await session.fetch_apart("SELECT count(*) FROM settings")
+            ((seen,),) = await session.fetch("SELECT count(*) FROM settings")
+            return int(seen - unseen)
+
+        async def act(database: Database) -> None:
+            assert await database.write(apart) == 1
+
+        on(path, act)
+
     @pytest.mark.parametrize("at", [0, 1, 2])
     def test_a_row_that_cannot_be_put_in_hurts_no_neighbour(self, path: Path, at: int) -> None:
         async def act(database: Database) -> None:

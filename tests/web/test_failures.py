@@ -303,8 +303,8 @@ def test_property_of_nothing(shared: Server, below: str) -> None:
         (f"{ITEM}/displayName/$value/more", "more"),
         (f"{ITEM}/$value", "$value"),
         (f"{LIST}/$count/more", "more"),
-        (f"{LIST}/delta()", "delta()"),
-        (f"{LIST}/microsoft.graph.delta()", "microsoft.graph.delta()"),
+        ("/beta/deviceManagement/auditEvents/delta()", "delta()"),
+        ("/beta/deviceManagement/auditEvents/microsoft.graph.delta()", "microsoft.graph.delta()"),
         ("/beta/$metadata/more", "more"),
         ("/beta/$nothing", "$nothing"),
         ("/beta/a%2Fb", "a/b"),
@@ -613,6 +613,22 @@ def test_name_that_is_there_twice(shared: Server) -> None:
     refused = post(shared, b'{"state": "active", "state": "error"}')
     said = "Multiple properties with the name 'state' were detected in a resource. "
     check(refused, 400, "BadRequest", said + "In OData, duplicate property names are not allowed.")
+
+
+def test_link_to_changes_that_are_no_longer_kept(server: Server) -> None:
+    link = server.call("GET", f"{LIST}/delta?$deltatoken=latest").json["@odata.deltaLink"].removeprefix(ORIGIN)
+    server.clock.time -= 3_600
+    refused = server.call("GET", link)
+    server.clock.time += 3_600
+    assert (refused.status, refused.error["code"]) == (410, "SyncStateNotFound")
+    assert refused.headers["location"] == f"{ORIGIN}{LIST}/delta"
+
+
+def test_subscription_that_is_not_taken(shared: Server) -> None:
+    body = {"changeType": "created", "resource": "users", "expirationDateTime": "2027-01-15T09:00:00Z"}
+    refused = shared.call("POST", "/beta/subscriptions", {**body, "notificationUrl": "https://hooks.example/"})
+    said = "The resource 'users' has no notifications; 'deviceManagement/domainJoinConnectors' has."
+    check(refused, 400, "ValidationError", said)
 
 
 @pytest.mark.parametrize("given", ["7", "{77296cf7-6cf7-7729-f76c-2977f76c2977}", "77296cf76cf77729f76c2977f76c2977"])

@@ -643,5 +643,5 @@ def test_service_document_lists_what_is_at_the_root(shared: Server) -> None:
     for target in ("/beta", "/beta/", "/BETA"):
         answer = shared.call("GET", target, token=None)
         assert answer.json["@odata.context"] == f"{ORIGIN}/beta/$metadata"
-        assert [each["url"] for each in answer.json["value"]] == ["deviceManagement"]
+        assert [each["url"] for each in answer.json["value"]] == ["subscriptions", "deviceManagement"]
         assert answer.headers["content-type"] == JSON.format("minimal")

@@ -65,6 +65,17 @@ Audience = Annotated[
 Throttle = Annotated[
     str | None, typer.Option("--throttle", metavar="LIMITS", help="off, graph, or own figures. [default: off]")
 ]
+WebhookAllow = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--webhook-allow",
+        metavar="HOST[:PORT]",
+        help="A receiver that may be sent notifications; * is any public one. May be repeated. [default: none]",
+    ),
+]
+WebhookCa = Annotated[
+    Path | None, typer.Option("--webhook-ca", metavar="PEM", help="Further authorities to trust receivers by.")
+]
 AuditDays = Annotated[
     int | None,
     typer.Option("--audit-days", metavar="DAYS", help="How long audit events are kept. [default: 365]"),
@@ -113,6 +124,8 @@ def serve(
     cloud: Cloud = None,
     audience: Audience = None,
     throttle: Throttle = None,
+    webhook_allow: WebhookAllow = None,
+    webhook_ca: WebhookCa = None,
     audit_days: AuditDays = None,
     log_level: LogLevel = None,
     log_format: LogFormat = None,
@@ -141,6 +154,8 @@ def serve(
         cloud=cloud,
         audiences=tuple(audience) if audience else None,
         throttle=throttle,
+        webhook_allow=tuple(webhook_allow) if webhook_allow else None,
+        webhook_ca=webhook_ca,
         audit_days=audit_days,
         log_level=log_level,
         log_format=log_format,

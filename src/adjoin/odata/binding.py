@@ -141,8 +141,9 @@ class _Binder:
     def _field(self, name: str) -> Bound:
         entity = self._around.entity
         if declared := entity.find_property(name):
-            if not declared.scalar:
-                raise NotServed(f"The property '{declared.name}' is no single value, and is not served in expressions.")
+            if not declared.comparable:
+                why = "is a secret" if declared.secret else "is no single value"
+                raise NotServed(f"The property '{declared.name}' {why}, and is not served in expressions.")
             return Field(declared)
         if "." in name and self._is_own_type(name):
             raise WrongType("A type cast stands for no value; a property has to follow it.")

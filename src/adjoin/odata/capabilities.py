@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from adjoin.odata.edm import Model, Navigation, Property, Singleton
+from adjoin.odata.edm import EntitySet, Model, Navigation, Property, Singleton
 from adjoin.odata.functions import FUNCTIONS
 from adjoin.odata.headers import Detail
 
@@ -59,13 +59,22 @@ def of_type(description: str) -> Annotations:
 def of_property(declared: Property) -> Annotations:
     """What is said of a property."""
     # Core: "a value can be provided by the client on insert … if none is provided, a default value is generated".
-    computed = {f"{CORE}.ComputedDefaultValue": True} if declared.generated else {}
-    return {**of_type(declared.description), **computed}
+    said = of_type(declared.description)
+    if declared.generated:
+        return {**said, f"{CORE}.ComputedDefaultValue": True}
+    if declared.computed:
+        return {**said, f"{CORE}.Computed": True}
+    return {**said, f"{CORE}.Immutable": True} if declared.fixed else said
 
 
 def of_navigation(navigation: Navigation) -> Annotations:
     """What is said of a navigation property itself: that for which a restriction of its container has no member."""
     return {**of_type(navigation.description), f"{CAPABILITIES}.CountRestrictions": {"Countable": True}}
+
+
+def of_schema(model: Model) -> Annotations:
+    """What is said of the schema: its functions may be called without its namespace in front of their names."""
+    return {f"{CORE}.DefaultNamespace": True} if model.functions else {}
 
 
 def of_container(_: Model) -> Annotations:
@@ -110,13 +119,28 @@ def of_singleton(singleton: Singleton) -> Annotations:
     return annotations
 
 
+def of_entity_set(entity_set: EntitySet) -> Annotations:
+    """What may be done with a collection at the root, each restriction as a term of its own."""
+    restrictions = _restrictions(entity_set)
+    countable = {f"{CAPABILITIES}.CountRestrictions": {"Countable": True}}
+    return {
+        **of_type(entity_set.description),
+        **countable,
+        **{f"{CAPABILITIES}.{name}": value for name, value in restrictions.items()},
+        f"{CAPABILITIES}.ExpandRestrictions": {"Expandable": False},
+    }
+
+
 def _restriction(navigation: Navigation) -> Record:
     """What may be done with a contained collection; containment has no entity set that could carry it."""
+    return {"NavigationProperty": NavigationPath(navigation.name), **_restrictions(navigation)}
+
+
+def _restrictions(navigation: Navigation) -> Record:
     properties = navigation.target.properties
     # What cannot be compared is neither filtered nor sorted by.
-    apart = [PropertyPath(each.name) for each in properties if not each.scalar]
+    apart = [PropertyPath(each.name) for each in properties if not each.comparable]
     return {
-        "NavigationProperty": NavigationPath(navigation.name),
         "FilterFunctions": [*OPERATORS, *FUNCTIONS],
         "FilterRestrictions": {"Filterable": True, **({"NonFilterableProperties": apart} if apart else {})},
         "SearchRestrictions": {"Searchable": any(each.searchable for each in properties)},
@@ -135,7 +159,7 @@ def _changes(navigation: Navigation) -> Record:
     able = bool(navigation.write)
     # `$filter(…)` and `$each` as path segments are assumed unless denied; the path reader has neither.
     each_at_a_time = {"FilterSegmentSupported": False, "TypecastSegmentSupported": False}
-    required = [PropertyPath(each.name) for each in navigation.target.properties if not each.generated]
+    required = [PropertyPath(each.name) for each in navigation.target.properties if each.required]
     insert = {"RequiredProperties": required} if required and able else {}
     update = {"UpdateMethod": Member(f"{CAPABILITIES}.HttpMethod", "PATCH")} if able else {}
     return {

@@ -78,6 +78,10 @@ class Property:
     `guid` narrows an Edm.String to GUIDs in one spelling; `max_length` counts characters and is this service's
     bound, not part of the published CSDL. `generated` values are made by the service when a create leaves them out,
     and never change. `searchable` strings are where `$search` looks.
+
+    A create may leave out what is `optional`; what is `fixed` stays as it was created; `computed` is the service's
+    own, and what a caller sends for it is passed over. A `secret` is written and never shown: it is read as null, and
+    can be neither filtered nor ordered by.
     """
 
     name: str
@@ -89,6 +93,10 @@ class Property:
     max_length: int | None = None
     searchable: bool = False
     collection: bool = False
+    optional: bool = False
+    fixed: bool = False
+    computed: bool = False
+    secret: bool = False
 
     @property
     def type_name(self) -> str:
@@ -97,8 +105,23 @@ class Property:
 
     @property
     def scalar(self) -> bool:
-        """Whether it is one primitive value, which can be compared."""
+        """Whether it is one primitive value."""
         return not self.collection and not isinstance(self.type, ComplexType)
+
+    @property
+    def comparable(self) -> bool:
+        """Whether it can be filtered and ordered by."""
+        return self.scalar and not self.secret
+
+    @property
+    def required(self) -> bool:
+        """Whether a create must give it."""
+        return not (self.generated or self.optional or self.computed)
+
+    @property
+    def changeable(self) -> bool:
+        """Whether it may be another after the create."""
+        return not (self.generated or self.fixed or self.computed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,6 +197,28 @@ class EntityType:
 
 
 @dataclass(frozen=True, eq=False)
+class EntitySet(Navigation):
+    """A collection at the service root; `read` and `write` are as in Navigation.
+
+    With `owner`, the property that names the application which an entity belongs to, callers meet those of theirs only.
+    """
+
+    owner: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Function:
+    """A function without parameters, bound to a collection of entities, that gives entities of the same type.
+
+    Whoever may read the collection may call it.
+    """
+
+    name: str
+    binding: EntityType
+    description: str = ""
+
+
+@dataclass(frozen=True, eq=False)
 class Singleton:
     """A named single entity at the service root, read-only here. `read` is as in Navigation."""
 
@@ -193,6 +238,8 @@ class Model:
     entities: tuple[EntityType, ...]
     singletons: tuple[Singleton, ...]
     complexes: tuple[ComplexType, ...] = ()
+    entity_sets: tuple[EntitySet, ...] = ()
+    functions: tuple[Function, ...] = ()
     _by_name: Mapping[str, EnumType | ComplexType | EntityType] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -211,3 +258,19 @@ class Model:
     def find_singleton(self, name: str) -> Singleton | None:
         folded = name.lower()
         return next((each for each in self.singletons if each.name.lower() == folded), None)
+
+    def find_entity_set(self, name: str) -> EntitySet | None:
+        folded = name.lower()
+        return next((each for each in self.entity_sets if each.name.lower() == folded), None)
+
+    def find_function(self, name: str, binding: EntityType) -> Function | None:
+        """A function bound to a collection of this type, by its name alone or behind the namespace or its alias."""
+        qualifier, _, simple = name.lower().rpartition(".")
+        if qualifier not in ("", self.namespace.lower(), self.alias.lower()):
+            return None
+        return next((each for each in self.functions if each.binding is binding and each.name.lower() == simple), None)
+
+    @property
+    def collections(self) -> tuple[Navigation, ...]:
+        """Every collection of entities: those that singletons contain, and those at the root."""
+        return (*(each for root in self.singletons for each in root.type.navigations), *self.entity_sets)

@@ -44,12 +44,14 @@ def schemas(model: Model) -> Json:
     }
     found |= {each.qualified: _complex(each) for each in model.complexes}
     found |= {each.qualified: _entity(each) for each in model.entities}
-    for navigation in (navigation for root in model.singletons for navigation in root.type.navigations):
+    for navigation in model.collections:
         target = navigation.target
         found[f"{target.qualified}CollectionResponse"] = _collection(target)
         if navigation.write:
             found[f"{target.qualified}Create"] = _create(target)
             found[f"{target.qualified}Update"] = _update(target)
+    for function in model.functions:
+        found[f"{function.binding.qualified}DeltaResponse"] = _delta(function.binding)
     return found | _FIXED
 
 
@@ -110,14 +112,24 @@ def _collection(entity: EntityType) -> Json:
     return {"title": f"Collection of {entity.name}", **_object(members, "value")}
 
 
+def _delta(entity: EntityType) -> Json:
+    """A page of changes (OData JSON 4.01 section 15): entities as they are now, and what is no more."""
+    removed = _object({"id": value(entity.key), "@removed": _object({"reason": {"const": "deleted"}}, "reason")}, "id")
+    links = {f"@odata.{name}Link": {"type": "string", "format": "uri"} for name in ("next", "delta")}
+    items = {"anyOf": [removed | {"required": ["id", "@removed"]}, ref("schemas", entity.qualified)]}
+    members = {"@odata.context": {"type": "string"}, **links, "value": {"type": "array", "items": items}}
+    return {"title": f"Changes of {entity.name}", **_object(members, "value")}
+
+
 def _create(entity: EntityType) -> Json:
-    example = {each.name: _example(each) for each in entity.properties if not each.generated}
-    return _written(entity, entity.properties, tuple(example), example)
+    example = {each.name: _example(each) for each in entity.properties if each.required}
+    given = [each for each in entity.properties if not each.computed]
+    return _written(entity, given, tuple(example), example)
 
 
 def _update(entity: EntityType) -> Json:
     """The body of a change. The key may come back unchanged, which no schema can say, so it is not in this one."""
-    changeable = [each for each in entity.properties if not each.generated and each is not entity.key]
+    changeable = [each for each in entity.properties if each.changeable]
     return _written(entity, changeable, (), {each.name: _example(each) for each in changeable[:1]})
 
 

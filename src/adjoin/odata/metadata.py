@@ -23,11 +23,23 @@ from adjoin.odata.capabilities import (
     PropertyPath,
     Value,
 )
-from adjoin.odata.edm import ComplexType, EntityType, EnumType, Model, Navigation, Primitive, Property, Singleton
+from adjoin.odata.edm import (
+    ComplexType,
+    EntitySet,
+    EntityType,
+    EnumType,
+    Function,
+    Model,
+    Navigation,
+    Primitive,
+    Property,
+    Singleton,
+)
 
 _EDMX: Final = "http://docs.oasis-open.org/odata/ns/edmx"
 _EDM: Final = "http://docs.oasis-open.org/odata/ns/edm"
 _VOCABULARIES: Final = "https://oasis-tcs.github.io/odata-vocabularies/vocabularies"
+_BINDING: Final = "bindingParameter"
 _ALIASES: Final = {CORE: "Core", CAPABILITIES: "Capabilities"}
 
 
@@ -43,9 +55,12 @@ def csdl_xml(model: Model) -> bytes:
     schema.extend(_xml_enum(each) for each in model.enums)
     schema.extend(_xml_complex(model, each) for each in model.complexes)
     schema.extend(_xml_entity(model, each) for each in model.entities)
+    schema.extend(_xml_function(model, each) for each in model.functions)
     container = SubElement(schema, "EntityContainer", Name=model.container)
+    container.extend(_xml_entity_set(each) for each in model.entity_sets)
     container.extend(_xml_singleton(each) for each in model.singletons)
     _xml_annotated(container, capabilities.of_container(model))
+    _xml_annotated(schema, capabilities.of_schema(model))
     ElementTree.indent(edmx)
     text: bytes = ElementTree.tostring(edmx, encoding="utf-8", xml_declaration=True)
     return text + b"\n"
@@ -54,12 +69,16 @@ def csdl_xml(model: Model) -> bytes:
 @lru_cache(maxsize=8)
 def csdl_json(model: Model) -> bytes:
     """`$metadata` as CSDL JSON, a form that exists since 4.01 only (CSDL JSON 4.01 section 3.1)."""
-    container = {each.name: _json_singleton(each) for each in model.singletons}
+    container = {each.name: _json_entity_set(each) for each in model.entity_sets}
+    container |= {each.name: _json_singleton(each) for each in model.singletons}
     container |= _json_annotations(capabilities.of_container(model))
-    schema: dict[str, Any] = {"$Alias": model.alias}
+    schema: dict[str, Any] = {"$Alias": model.alias, **_json_annotations(capabilities.of_schema(model))}
     schema |= {each.name: _json_enum(each) for each in model.enums}
     schema |= {each.name: _json_complex(model, each) for each in model.complexes}
     schema |= {each.name: _json_entity(model, each) for each in model.entities}
+    for each in model.functions:
+        # Functions of one name are one member (CSDL JSON 4.01 section 12).
+        schema.setdefault(each.name, []).append(_json_function(model, each))
     schema[model.container] = {"$Kind": "EntityContainer", **container}
     document = {
         "$Version": "4.01",
@@ -75,7 +94,8 @@ def csdl_json(model: Model) -> bytes:
 
 def service_document(model: Model, root: str) -> bytes:
     """What stands at the service root, in the JSON of OData 4.0 (OData JSON 4.01 section 5)."""
-    entries = [{"name": each.name, "kind": "Singleton", "url": each.name} for each in model.singletons]
+    entries = [{"name": each.name, "kind": "EntitySet", "url": each.name} for each in model.entity_sets]
+    entries += [{"name": each.name, "kind": "Singleton", "url": each.name} for each in model.singletons]
     document = {"@odata.context": f"{root}/$metadata", "value": entries}
     return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
 
@@ -125,6 +145,19 @@ def _xml_navigation(model: Model, navigation: Navigation) -> Element:
     collection = f"Collection({_type_name(model, navigation.target)})"
     element = Element("NavigationProperty", Name=navigation.name, Type=collection, ContainsTarget="true")
     return _xml_annotated(element, capabilities.of_navigation(navigation))
+
+
+def _xml_function(model: Model, function: Function) -> Element:
+    collection = f"Collection({_type_name(model, function.binding)})"
+    element = Element("Function", Name=function.name, IsBound="true")
+    SubElement(element, "Parameter", Name=_BINDING, Type=collection)
+    SubElement(element, "ReturnType", Type=collection)
+    return _xml_annotated(element, capabilities.of_type(function.description))
+
+
+def _xml_entity_set(entity_set: EntitySet) -> Element:
+    element = Element("EntitySet", Name=entity_set.name, EntityType=entity_set.target.qualified)
+    return _xml_annotated(element, capabilities.of_entity_set(entity_set))
 
 
 def _xml_singleton(singleton: Singleton) -> Element:
@@ -221,6 +254,22 @@ def _json_navigation(model: Model, navigation: Navigation) -> dict[str, Any]:
         "$ContainsTarget": True,
     }
     return {**members, **_json_annotations(capabilities.of_navigation(navigation))}
+
+
+def _json_function(model: Model, function: Function) -> dict[str, Any]:
+    collection = {"$Collection": True, "$Type": _type_name(model, function.binding)}
+    members = {
+        "$Kind": "Function",
+        "$IsBound": True,
+        "$Parameter": [{"$Name": _BINDING, **collection}],
+        "$ReturnType": collection,
+    }
+    return {**members, **_json_annotations(capabilities.of_type(function.description))}
+
+
+def _json_entity_set(entity_set: EntitySet) -> dict[str, Any]:
+    members = {"$Collection": True, "$Type": entity_set.target.qualified}
+    return {**members, **_json_annotations(capabilities.of_entity_set(entity_set))}
 
 
 def _json_singleton(singleton: Singleton) -> dict[str, Any]:

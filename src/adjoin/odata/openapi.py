@@ -11,8 +11,11 @@ from collections.abc import Iterable
 from typing import Final
 
 from adjoin.odata import json_schema
-from adjoin.odata.edm import EntityType, Model, Navigation, Property, Singleton
+from adjoin.odata.edm import EntitySet, EntityType, Function, Model, Navigation, Property, Singleton
 from adjoin.odata.json_schema import Json, ref
+
+# Where a collection hangs; an entity set stands by itself.
+Root = Singleton | EntitySet
 
 # Every refusal that occurs, by status: the component's name, and when it is given.
 _REFUSALS: Final = {
@@ -22,6 +25,7 @@ _REFUSALS: Final = {
     404: ("notFound", "There is no entity with this key."),
     406: ("notAcceptable", "No representation served here is among those that Accept names."),
     409: ("conflict", "There is an entity with this key already."),
+    410: ("gone", "The token is too old, or not of this database: begin again."),
     412: ("preconditionFailed", "If-Match, If-None-Match or a Repeatability header does not hold."),
     413: ("contentTooLarge", "The body is larger than the service takes."),
     415: ("unsupportedMediaType", "The body is in a Content-Encoding other than gzip."),
@@ -68,12 +72,14 @@ def _paths(model: Model) -> Json:
         for declared in root.type.properties:
             paths |= _property_paths(f"/{root.name}/{declared.name}", root, None, declared)
         for navigation in root.type.navigations:
-            paths |= _paths_below(root, navigation)
+            paths |= _collection_paths(model, f"/{root.name}/{navigation.name}", root, navigation)
+    for entity_set in model.entity_sets:
+        paths |= _collection_paths(model, f"/{entity_set.name}", entity_set, entity_set)
     return paths
 
 
-def _paths_below(root: Singleton, navigation: Navigation) -> Json:
-    """The collection, its count, an entity, and its properties; no write without a permission for it."""
+def _collection_paths(model: Model, path: str, root: Root, navigation: Navigation) -> Json:
+    """The collection, its count and functions, an entity, and its properties; no write without a permission for it."""
     target = navigation.target
     key = {"name": f"{target.name}-{target.key.name}", "in": "path", "required": True}
     key |= {"schema": json_schema.value(target.key), "x-ms-docs-key-type": target.name}
@@ -82,21 +88,23 @@ def _paths_below(root: Singleton, navigation: Navigation) -> Json:
     if navigation.write:
         collection |= {"post": _create(root, navigation)}
         entity |= {"patch": _update(root, navigation), "delete": _delete(root, navigation)}
-    path = f"/{root.name}/{navigation.name}"
     at = f"{path}/{{{key['name']}}}"
     paths = {path: collection, f"{path}/$count": {"get": _get_count(root, navigation)}, at: entity}
+    for function in model.functions:
+        if function.binding is target:
+            paths[f"{path}/{model.namespace}.{function.name}()"] = {"get": _call_function(root, navigation, function)}
     for declared in target.properties:
         for name, item in _property_paths(f"{at}/{declared.name}", root, navigation, declared).items():
             paths[name] = {"parameters": [key], **item}
     return paths
 
 
-def _property_paths(path: str, root: Singleton, navigation: Navigation | None, declared: Property) -> Json:
+def _property_paths(path: str, root: Root, navigation: Navigation | None, declared: Property) -> Json:
     """A property in its forms: raw only where it is one primitive value. What the service makes never changes."""
     wrapped = {"application/json": {"schema": json_schema.wrapped(declared)}}
     bare = {"text/plain": {"schema": {"type": "string"}}}
     item = {"get": _get_property(root, navigation, declared, "", wrapped)}
-    if navigation is not None and navigation.write and not declared.generated:
+    if navigation is not None and navigation.write and declared.changeable:
         item["put"] = _set_property(root, navigation, declared, "Set", wrapped)
         item["patch"] = _set_property(root, navigation, declared, "Update", wrapped)
         if declared.nullable:
@@ -155,7 +163,7 @@ def _get_singleton(root: Singleton) -> Json:
     }
 
 
-def _operation(root: Singleton, navigation: Navigation, verb: str, more: Json, *, writes: bool = False) -> Json:
+def _operation(root: Root, navigation: Navigation, verb: str, more: Json, *, writes: bool = False) -> Json:
     """What all operations on a contained collection have; tags and ids are formed as in Graph's documents."""
     return {
         "tags": [f"{root.name}.{navigation.target.name}"],
@@ -165,11 +173,13 @@ def _operation(root: Singleton, navigation: Navigation, verb: str, more: Json, *
     }
 
 
-def _list(root: Singleton, navigation: Navigation) -> Json:
+def _list(root: Root, navigation: Navigation) -> Json:
     target = navigation.target
-    scalars = [each.name for each in target.properties if each.scalar]
+    scalars = [each.name for each in target.properties if each.comparable]
     by = [f"{name}{direction}" for name in scalars for direction in ("", " asc", " desc")]
-    shared = _parameters("top", "skip", "search", "filter", "count", "skiptoken", "ConsistencyLevel", "Prefer.page")
+    shared = _parameters(
+        "top", "skip", *_searching(target), "filter", "count", "skiptoken", "ConsistencyLevel", "Prefer.page"
+    )
     schema = {"application/json": {"schema": ref("schemas", f"{target.qualified}CollectionResponse")}}
     page = _answer("A page of the collection.", schema, "Preference-Applied")
     more = {
@@ -180,7 +190,11 @@ def _list(root: Singleton, navigation: Navigation) -> Json:
     return _operation(root, navigation, "List", more)
 
 
-def _create(root: Singleton, navigation: Navigation) -> Json:
+def _searching(entity: EntityType) -> tuple[str, ...]:
+    return ("search",) if any(each.searchable for each in entity.properties) else ()
+
+
+def _create(root: Root, navigation: Navigation) -> Json:
     target = navigation.target
     created = _entity_answer(target, "ETag", "Location", "Preference-Applied", "Repeatability-Result", whole=True)
     key = {f"{target.name}-{target.key.name}": f"$response.body#/{target.key.name}"}
@@ -198,7 +212,7 @@ def _create(root: Singleton, navigation: Navigation) -> Json:
     return _operation(root, navigation, "Create", more, writes=True)
 
 
-def _get(root: Singleton, navigation: Navigation) -> Json:
+def _get(root: Root, navigation: Navigation) -> Json:
     target = navigation.target
     same = {"description": "It is as If-None-Match says.", "headers": _headers("ETag")}
     more = {
@@ -209,7 +223,7 @@ def _get(root: Singleton, navigation: Navigation) -> Json:
     return _operation(root, navigation, "Get", more)
 
 
-def _update(root: Singleton, navigation: Navigation) -> Json:
+def _update(root: Root, navigation: Navigation) -> Json:
     target = navigation.target
     told = ("ETag", "Preference-Applied", "Repeatability-Result")
     answers = {"200": _entity_answer(target, *told, whole=True), "204": _nothing("Prefer was for it.", *told)}
@@ -222,7 +236,7 @@ def _update(root: Singleton, navigation: Navigation) -> Json:
     return _operation(root, navigation, "Update", more, writes=True)
 
 
-def _delete(root: Singleton, navigation: Navigation) -> Json:
+def _delete(root: Root, navigation: Navigation) -> Json:
     more = {
         "summary": f"Delete {navigation.target.name}",
         "parameters": _parameters("If-Match", "If-None-Match", *_REPEATABLE),
@@ -231,26 +245,25 @@ def _delete(root: Singleton, navigation: Navigation) -> Json:
     return _operation(root, navigation, "Delete", more, writes=True)
 
 
-def _get_count(root: Singleton, navigation: Navigation) -> Json:
+def _get_count(root: Root, navigation: Navigation) -> Json:
     content = {"text/plain": {"schema": {"type": "integer", "minimum": 0}}}
     more = {
         "summary": f"Count {navigation.name}",
         "operationId": f"{root.name}.{navigation.name}.GetCount",
-        "parameters": _parameters("search", "filter", "ConsistencyLevel"),
+        "parameters": _parameters(*_searching(navigation.target), "filter", "ConsistencyLevel"),
         "responses": {"200": _answer("The number of entities.", content), **_refusals(*_QUERY)},
     }
     return _operation(root, navigation, "Count", more)
 
 
-def _get_property(root: Singleton, navigation: Navigation | None, declared: Property, form: str, content: Json) -> Json:
+def _get_property(root: Root, navigation: Navigation | None, declared: Property, form: str, content: Json) -> Json:
     answers = {"200": _answer("The value.", content)}
     if declared.nullable:
         # A null has no representation of its own (OData 4.01 part 1, 11.2.4 and 11.2.4.1).
         answers["204"] = _nothing("The value is null.")
     missing = () if navigation is None else (404,)
-    owner = root.type if navigation is None else navigation.target
     return {
-        "tags": [f"{root.name}.{owner.name}"],
+        "tags": [f"{root.name}.{_type_of(root, navigation).name}"],
         "operationId": f"{_below(root, navigation)}.Get{_capital(declared.name)}{form}",
         "summary": f"Get {declared.name}",
         "parameters": _parameters(),
@@ -259,11 +272,31 @@ def _get_property(root: Singleton, navigation: Navigation | None, declared: Prop
     }
 
 
-def _below(root: Singleton, navigation: Navigation | None) -> str:
-    return f"{root.name}.{root.type.name if navigation is None else navigation.name}"
+def _type_of(root: Root, navigation: Navigation | None) -> EntityType:
+    if navigation is not None:
+        return navigation.target
+    return root.type if isinstance(root, Singleton) else root.target
 
 
-def _set_property(root: Singleton, navigation: Navigation, declared: Property, verb: str, content: Json) -> Json:
+def _below(root: Root, navigation: Navigation | None) -> str:
+    return f"{root.name}.{_type_of(root, None).name if navigation is None else navigation.name}"
+
+
+def _call_function(root: Root, navigation: Navigation, function: Function) -> Json:
+    target = navigation.target
+    schema = {"application/json": {"schema": ref("schemas", f"{target.qualified}DeltaResponse")}}
+    page = _answer("A page of changes.", schema, "Preference-Applied")
+    more = {
+        "summary": f"Call {function.name} on {navigation.name}",
+        "operationId": f"{root.name}.{navigation.name}.{function.name}",
+        "description": function.description,
+        "parameters": [*_parameters("top", "deltatoken", "skiptoken", "Prefer.page"), *_projection(target)[:1]],
+        "responses": {"200": page, **_refusals(*_QUERY, 410)},
+    }
+    return _operation(root, navigation, "Call", more)
+
+
+def _set_property(root: Root, navigation: Navigation, declared: Property, verb: str, content: Json) -> Json:
     more = {
         "summary": f"Set {declared.name}",
         "operationId": f"{_below(root, navigation)}.{verb}{_capital(declared.name)}",
@@ -274,7 +307,7 @@ def _set_property(root: Singleton, navigation: Navigation, declared: Property, v
     return _operation(root, navigation, verb, more, writes=True)
 
 
-def _clear_property(root: Singleton, navigation: Navigation, declared: Property) -> Json:
+def _clear_property(root: Root, navigation: Navigation, declared: Property) -> Json:
     more = {
         "summary": f"Set {declared.name} to null",
         "operationId": f"{_below(root, navigation)}.Clear{_capital(declared.name)}",
@@ -301,6 +334,9 @@ _PARAMETERS: Final[Json] = {
     "count": _in_query("$count", "Include the number of items.", {"type": "boolean"}),
     "filter": _in_query("$filter", "Filter items by an expression.", _WORDS | {"format": "odata-filter"}),
     "search": _in_query("$search", "Search items by phrases.", _WORDS | {"format": "odata-search"}),
+    "deltatoken": _in_query(
+        "$deltatoken", "Since when, from a link; or latest.", _WORDS | {"format": "odata-skiptoken"}
+    ),
     "skiptoken": _in_query("$skiptoken", "Where a list goes on, from a link.", _WORDS | {"format": "odata-skiptoken"}),
     "ConsistencyLevel": _in_header("ConsistencyLevel", "Taken as clients send it; changes nothing, such as eventual."),
     "client-request-id": _in_header("client-request-id", "A GUID of the caller's; it comes back."),
@@ -395,8 +431,7 @@ def _headers(*more: str) -> Json:
 
 
 def _security_schemes(model: Model, token_url: str) -> Json:
-    navigations = [navigation for root in model.singletons for navigation in root.type.navigations]
-    needed = [*(root.read for root in model.singletons), *(each.read + each.write for each in navigations)]
+    needed = [*(root.read for root in model.singletons), *(each.read + each.write for each in model.collections)]
     scopes = dict.fromkeys(sorted({name for names in needed for name in names}), "As Microsoft Graph's of this name.")
     return {
         "oauth2": {"type": "oauth2", "flows": {"clientCredentials": {"tokenUrl": token_url, "scopes": scopes}}},

@@ -51,8 +51,7 @@ _DECODER: Final = msgspec.msgpack.Decoder(Continuation)
 
 def write(continuation: Continuation, key: TokenKey, scope: str) -> str:
     """A $skiptoken; `scope` names the tenant and collection that it is for. Raises NotServed for one too long."""
-    payload = msgspec.msgpack.encode(continuation)
-    token = urlsafe_b64encode(key.signature(payload, scope) + payload).decode().rstrip("=")
+    token = seal(msgspec.msgpack.encode(continuation), key, scope)
     if len(token) > MAX_TOKEN:
         raise NotServed("The values that $orderby sorts by are too long for a link to the next page.")
     return token
@@ -60,7 +59,20 @@ def write(continuation: Continuation, key: TokenKey, scope: str) -> str:
 
 def read(token: str, key: TokenKey, scope: str) -> Continuation:
     """The content of a $skiptoken that `write` made with the same key and scope. Raises Malformed."""
-    refusal = Malformed("The $skiptoken is not one that this service gave for this list.")
+    try:
+        return _DECODER.decode(unseal(token, key, scope, "$skiptoken"))
+    except msgspec.DecodeError:
+        raise foreign("$skiptoken") from None  # signed by another version of this service
+
+
+def seal(payload: bytes, key: TokenKey, scope: str) -> str:
+    """A token that holds this, signed for one use of it."""
+    return urlsafe_b64encode(key.signature(payload, scope) + payload).decode().rstrip("=")
+
+
+def unseal(token: str, key: TokenKey, scope: str, option: str) -> bytes:
+    """What `seal` put into a token, with the same key and scope; `option` carries it. Raises Malformed."""
+    refusal = foreign(option)
     if len(token) > MAX_TOKEN or not token.isascii():
         raise refusal
     try:
@@ -73,10 +85,12 @@ def read(token: str, key: TokenKey, scope: str) -> Continuation:
     signature, payload = data[:_SIGNATURE_BYTES], data[_SIGNATURE_BYTES:]
     if not hmac.compare_digest(signature, key.signature(payload, scope)):
         raise refusal
-    try:
-        return _DECODER.decode(payload)
-    except msgspec.DecodeError:
-        raise refusal from None  # signed by another version of this service
+    return payload
+
+
+def foreign(option: str) -> Malformed:
+    """The refusal of a token that this service never gave."""
+    return Malformed(f"The {option} is not one that this service gave for this list.")
 
 
 def next_link(url: str, raw_query: str, token: str) -> str:

@@ -15,7 +15,7 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 from msgspec.structs import replace
 
-from adjoin.odata.edm import EntityType, Model, Navigation, Property, Singleton
+from adjoin.odata.edm import EntityType, Function, Model, Navigation, Property, Singleton
 from adjoin.odata.errors import Malformed, NotServed, ProtocolRefusal, UnknownSegment
 from adjoin.odata.values import unstorable
 
@@ -44,6 +44,7 @@ class Kind(Enum):
     SINGLETON = "singleton"
     COLLECTION = "navigation"
     COUNT = "navigation/$count"
+    FUNCTION = "navigation/function"
     ENTITY = "navigation/key"
     PROPERTY = "property"
     VALUE = "property/$value"
@@ -56,7 +57,7 @@ class Resource(msgspec.Struct, frozen=True):
     """What a path names.
 
     `trail` holds the declared names that lead to it, without keys; `key` is as the caller wrote it, decoded;
-    `declared` is the property at hand.
+    `declared` is the property at hand, `function` what is called on the collection. `root` is None below an entity set.
     """
 
     kind: Kind
@@ -65,6 +66,7 @@ class Resource(msgspec.Struct, frozen=True):
     navigation: Navigation | None = None
     key: str | None = None
     declared: Property | None = None
+    function: Function | None = None
 
     @property
     def type(self) -> EntityType:
@@ -82,12 +84,15 @@ class Resource(msgspec.Struct, frozen=True):
         if self.root is not None:
             parts.append("singleton")
         if self.navigation is not None:
-            parts.append("navigation/key" if self.key is not None else "navigation")
+            parts.append("entityset" if self.root is None else "navigation")
+            parts += ["key"] if self.key is not None else []
         if self.kind in (Kind.PROPERTY, Kind.VALUE):
             parts.append(self.kind.value)
         elif self.kind is Kind.COUNT:
             parts += ["property", "$count"] if self.declared is not None else ["$count"]
-        elif self.root is None:
+        elif self.kind is Kind.FUNCTION:
+            parts.append("function")
+        elif len(parts) == 1:
             parts.append(self.kind.value)
         return "/".join(parts)
 
@@ -141,9 +146,20 @@ def _known(model: Model, parts: tuple[str, ...]) -> Resource:
         _end(rest)
         return Resource(Kind.METADATA if folded == "$metadata" else Kind.BATCH)
     root = model.find_singleton(first)
-    if root is None:
+    if root is not None:
+        return _below_entity(model, Resource(Kind.SINGLETON, (root.name,), root), rest)
+    entity_set = model.find_entity_set(first.partition("(")[0])
+    if entity_set is None:
         raise _unknown(first)
-    return _below_entity(model, Resource(Kind.SINGLETON, (root.name,), root), rest)
+    at = Resource(Kind.COLLECTION, (entity_set.name,), None, entity_set)
+    return _collection(model, at, _split_key(first)[1], rest)
+
+
+def _collection(model: Model, at: Resource, key: str | None, rest: list[str]) -> Resource:
+    """What is named below a collection, or below the entity of it with this key."""
+    if key is None:
+        return _below_collection(model, at, rest)
+    return _below_entity(model, replace(at, kind=Kind.ENTITY, key=key), rest)
 
 
 def _below_entity(model: Model, at: Resource, rest: list[str]) -> Resource:
@@ -158,9 +174,7 @@ def _below_entity(model: Model, at: Resource, rest: list[str]) -> Resource:
         name, key = _split_key(segment)
         if navigation := at.type.find_navigation(name):
             trail = (*at.trail, navigation.name)
-            if key is None:
-                return _below_collection(model, Resource(Kind.COLLECTION, trail, at.root, navigation), more)
-            return _below_entity(model, Resource(Kind.ENTITY, trail, at.root, navigation, key), more)
+            return _collection(model, Resource(Kind.COLLECTION, trail, at.root, navigation), key, more)
     raise _unknown(segment)
 
 
@@ -173,6 +187,10 @@ def _below_collection(model: Model, at: Resource, rest: list[str]) -> Resource:
         return replace(at, kind=Kind.COUNT)
     if _is_cast(model, at.type, segment):
         return _below_collection(model, at, more)
+    # OData 4.01 part 2, 4.5: parentheses may be left out of a call without parameters, and so may a default namespace.
+    if function := model.find_function(segment.removesuffix("()"), at.type):
+        _end(more)
+        return replace(at, kind=Kind.FUNCTION, function=function)
     if segment.startswith("$") or "(" in segment:
         raise _unknown(segment)
     return _below_entity(model, Resource(Kind.ENTITY, at.trail, at.root, at.navigation, segment), more)

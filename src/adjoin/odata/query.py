@@ -56,6 +56,8 @@ _TAKEN: Final[Mapping[Kind, frozenset[str]]] = {
     Kind.METADATA: _FORMAT,
     Kind.SINGLETON: _ENTITY,
     Kind.COLLECTION: _LIST,
+    # What else a delta query asks for was fixed at its first call (graph-contract 3.11).
+    Kind.FUNCTION: frozenset({"deltatoken", "format", "select", "skiptoken", "top"}),
     Kind.COUNT: frozenset({"filter", "search", "apply"}),
     Kind.ENTITY: _ENTITY,
     Kind.PROPERTY: _FORMAT,
@@ -71,8 +73,8 @@ class Query:
     """What a URL asks of a resource.
 
     `where` joins `$filter` and `$search`; `select` holds declared paths in declared order, none for all
-    (`selection.py`); `token` is the $skiptoken as it came; `fingerprint` tells queries apart whose pages must not be
-    mixed.
+    (`selection.py`); `token` and `delta_token` are $skiptoken and $deltatoken as they came; `fingerprint` tells queries
+    apart whose pages must not be mixed.
     """
 
     where: Bound | None = None
@@ -83,6 +85,7 @@ class Query:
     count: bool = False
     format: str | None = None
     token: str | None = None
+    delta_token: str | None = None
     fingerprint: str = ""
     expand: tuple[Expansion, ...] = ()
 
@@ -208,7 +211,7 @@ def _query(found: Mapping[str, str], taken: frozenset[str], around: Surroundings
     for name in found:
         if name not in taken:
             _refuse(name)
-        if name in _NOT_SERVED:
+        if name in _NOT_SERVED and not (name == "deltatoken" and taken is _TAKEN[Kind.FUNCTION]):
             raise NotServed(f"The query option '${name}' is not served.")
     if around is None:
         return Query(format=found.get("format"))
@@ -221,6 +224,7 @@ def _query(found: Mapping[str, str], taken: frozenset[str], around: Surroundings
         count=_boolean("count", found),
         format=found.get("format"),
         token=found.get("skiptoken"),
+        delta_token=found.get("deltatoken"),
         fingerprint=_fingerprint(found, around.aliases),
         expand=_expand(found["expand"], around) if "expand" in found else (),
     )
@@ -240,6 +244,8 @@ def _where(found: Mapping[str, str], around: Surroundings) -> Bound | None:
     if "filter" in found:
         parts.append(_named("filter", bind_filter, found, around))
     if "search" in found:
+        if not any(each.searchable for each in around.entity.properties):
+            _refuse("search")
         parts.append(bind_search(found["search"], around.entity))
     return Operation("and", Sort.BOOLEAN, tuple(parts)) if len(parts) == 2 else next(iter(parts), None)
 

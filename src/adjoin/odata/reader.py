@@ -29,9 +29,9 @@ Value = str | int | bool | Instant | None
 
 
 def read_create(model: Model, entity: EntityType, body: bytes) -> dict[str, Value]:
-    """The values of a new entity. Every property but the generated ones must be there."""
+    """The values of a new entity. Every property that a create requires must be there."""
     values = _read(model, entity, body)
-    missing = [each.name for each in entity.properties if each.name not in values and not each.generated]
+    missing = [each.name for each in entity.properties if each.name not in values and each.required]
     if missing:
         names = ", ".join(f"'{name}'" for name in missing)
         noun = "property is" if len(missing) == 1 else "properties are"
@@ -43,8 +43,11 @@ def read_patch(model: Model, entity: EntityType, key: str, body: bytes) -> dict[
     """The values to change. The key may be repeated, not changed; it is left out of what is given back."""
     values = _read(model, entity, body)
     named = values.pop(entity.key.name, key)
+    constant = [each.name for each in entity.properties if each.name in values and not each.changeable]
     if named != key:
-        raise InvalidValue(f"The property '{entity.key.name}' of an entity cannot be changed.")
+        constant = [entity.key.name]
+    if constant:
+        raise InvalidValue(f"The property '{constant[0]}' of an entity cannot be changed.")
     return values
 
 
@@ -59,12 +62,17 @@ def read_etag(body: bytes) -> str | None:
 
 def read_single(declared: Property, body: bytes) -> Value:
     """The new value of one property, from its wrapped form `{"value": …}` (OData JSON 4.01 section 11)."""
-    if declared.generated:
-        raise InvalidValue(f"The property '{declared.name}' of an entity cannot be changed.")
+    check_changeable(declared)
     members = {name: value for name, value in read_object(body).items() if "@" not in name}
     if set(members) != {"value"}:
         raise MalformedBody(_UNREADABLE, 'The new value of a property is sent as {"value": …}.')
     return read_value(declared, members["value"])
+
+
+def check_changeable(declared: Property) -> None:
+    """Refuse to change what stays as it was created. Raises InvalidValue."""
+    if not declared.changeable:
+        raise InvalidValue(f"The property '{declared.name}' of an entity cannot be changed.")
 
 
 def _read(model: Model, entity: EntityType, body: bytes) -> dict[str, Value]:
@@ -80,7 +88,9 @@ def _read(model: Model, entity: EntityType, body: bytes) -> dict[str, Value]:
                 f"The property '{_shown(name)}' does not exist on type '{entity.qualified}'. "
                 "Make sure to only use property names that are defined by the type."
             )
-        values[name] = read_value(declared, value)
+        # OData 4.01 part 1, 11.4.2 and 11.4.3: values of computed properties are passed over.
+        if not declared.computed:
+            values[name] = read_value(declared, value)
     return values
 
 

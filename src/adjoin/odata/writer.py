@@ -111,6 +111,32 @@ def collection(
     )
 
 
+def delta(
+    place: Place,
+    rows: Sequence[Row | str],
+    select: tuple[str, ...] = (),
+    detail: Detail = Detail.MINIMAL,
+    *,
+    next_link: str | None = None,
+    delta_link: str | None = None,
+) -> bytes:
+    """A page of changes: entities as they are now, and the keys of those that are no more (graph-contract 3.11)."""
+    shape = _shape(place.resource.type, select, detail, False)
+    members: dict[str, object] = {}
+    if detail is not Detail.NONE:
+        members["@odata.context"] = place.context(select, "/$delta")
+    if next_link is not None:
+        members["@odata.nextLink"] = next_link
+    if delta_link is not None:
+        members["@odata.deltaLink"] = delta_link
+    key = place.resource.type.key.name
+    members["value"] = [
+        {key: each, "@removed": {"reason": "deleted"}} if isinstance(each, str) else shape.make([], place, each)
+        for each in rows
+    ]
+    return _ENCODER.encode(members)
+
+
 def single(place: Place, key: str | None, declared: Property, value: object, detail: Detail = Detail.MINIMAL) -> bytes:
     """The value of one property: a complex one is an object already, others are wrapped (OData JSON 4.01, 11)."""
     at = "/".join(place.resource.trail) + (f"('{key}')" if key is not None else "")

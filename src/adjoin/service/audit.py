@@ -15,7 +15,8 @@ from adjoin.identity.caller import Caller, Kind
 from adjoin.odata.edm import EntityType
 from adjoin.odata.values import BadValue, Instant, parse_guid, time_ordered_guid
 from adjoin.service.turns import Turns
-from adjoin.store import rows
+from adjoin.store import changes, rows
+from adjoin.store.changes import Kind as ChangeKind
 from adjoin.store.columns import Row, Value
 from adjoin.store.database import Session
 from adjoin.store.tables import table_of
@@ -26,6 +27,12 @@ _TABLE: Final = table_of(model.AUDIT_EVENT)
 _COMPONENT: Final = "Domain Join Connectors"
 _ADMINISTRATION: Final = "Administration"
 _SIGN_IN: Final = "Sign-in"
+_TRACKED: Final = frozenset(each.binding.qualified for each in model.BETA.functions)
+_KINDS: Final[Mapping[str, ChangeKind]] = {
+    "Create": ChangeKind.CREATED,
+    "Patch": ChangeKind.UPDATED,
+    "Delete": ChangeKind.DELETED,
+}
 _DAY_MS: Final = 86_400_000
 # How many events are dropped at a turn, so that no change waits for a large clean-up.
 _DROPPED_AT_ONCE: Final = 4_096
@@ -69,13 +76,17 @@ class Recorder:
     ) -> None:
         """Record a change: Create, Patch or Delete, with the row before and after as far as there is one.
 
-        `reasons` are in words: why a state is what it is.
+        `reasons` are in words: why a state is what it is. What functions of the model tell of goes into the log of
+        changes, too.
         """
         modified = _modified(entity, before, after)
         modified += [{"displayName": "reason", "oldValue": None, "newValue": each} for each in reasons]
         resource = _resource(entity, after or before or (), modified)
         activity = f"{operation} {resource['auditResourceType']}"
         await self._add(session, tenant, activity, operation, SUCCESS, _COMPONENT, [resource])
+        key = resource["resourceId"]
+        if entity.qualified in _TRACKED and isinstance(key, str):
+            await changes.append(session, tenant, key, _KINDS[operation], Instant.from_unix(self.now).ticks)
 
     async def act(self, session: Session, tenant: int, entity: EntityType, words: str, row: Row) -> None:
         """Record what was done with an entity and changed nothing that it shows; `words` say what."""

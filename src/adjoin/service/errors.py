@@ -69,6 +69,17 @@ class Taken(ServiceRefusal):
         super().__init__(f"An entity with the id '{key}' already exists")
 
 
+class Stale(ServiceRefusal):
+    """A link to changes that are no longer kept. The way out is to begin again (graph-contract 3.11)."""
+
+    def __init__(self) -> None:
+        super().__init__("The sync state is not found: it is too old. Begin again with a delta query without a token.")
+
+
+class NotSubscribed(ServiceRefusal):
+    """A subscription that is not taken: for what it asks, or because its receiver did not consent."""
+
+
 class InvitationRefused(ServiceRefusal):
     """A code that enrols nobody. Which of the reasons it is would help only who guesses."""
 

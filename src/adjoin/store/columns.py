@@ -77,7 +77,7 @@ class Table:
     @cached_property
     def selected(self) -> str:
         """The select list of a row, in the order of the type's properties; what the clock goes by stands behind."""
-        names = [snake(each.name) for each in self.type.properties]
+        names = ["NULL" if each.secret else snake(each.name) for each in self.type.properties]
         return ", ".join([*names, self.silence.column] if self.silence else names)
 
     @cached_property
@@ -127,6 +127,11 @@ class Table:
     def _enums(self) -> tuple[tuple[int, Mapping[int, str]], ...]:
         pairs = enumerate(self.type.properties)
         return tuple((at, each.type.by_value) for at, each in pairs if isinstance(each.type, EnumType))
+
+    @cached_property
+    def secrets(self) -> tuple[int, ...]:
+        """Where a row has what is never shown."""
+        return tuple(at for at, each in enumerate(self.type.properties) if each.secret)
 
     @cached_property
     def _booleans(self) -> tuple[int, ...]:
@@ -209,7 +214,7 @@ def sort_column(declared: Property) -> str:
 
 
 def _folds(declared: Property) -> bool:
-    return declared.scalar and declared.type is Primitive.STRING and not declared.guid
+    return declared.comparable and declared.type is Primitive.STRING and not declared.guid
 
 
 def stored(declared: Property, value: Value) -> tuple[object, ...]:

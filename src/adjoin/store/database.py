@@ -35,6 +35,10 @@ class Insertion:
 class Session(Protocol):
     """One connection's view: the current state for a read, the open transaction for a write."""
 
+    async def fetch_apart(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """As `fetch`, for a statement that has nothing to do with the rows that gather: those go on gathering."""
+        ...
+
     @property
     def keeps_counts(self) -> bool:
         """Whether the database keeps the tables of counts itself, as triggers do."""

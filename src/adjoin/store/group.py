@@ -60,6 +60,8 @@ class _Statement:
 
     sql: str
     parameters: Sequence[object]
+    apart: bool = False
+    """What has gathered may go on gathering."""
 
     def __await__(self) -> Generator[_Statement, list[Row], list[Row]]:
         return (yield self)
@@ -101,7 +103,13 @@ class _Asking:
         self.changes += 1
 
     async def fetch(self, sql: str, parameters: Sequence[object] = ()) -> list[Row]:
-        rows = await _Statement(sql, parameters)
+        return await self._ask(_Statement(sql, parameters))
+
+    async def fetch_apart(self, sql: str, parameters: Sequence[object] = ()) -> list[Row]:
+        return await self._ask(_Statement(sql, parameters, apart=True))
+
+    async def _ask(self, statement: _Statement) -> list[Row]:
+        sql, rows = statement.sql, await statement
         if not sql.startswith("SELECT") and (rows or "RETURNING" not in sql):
             self.changes += 1
         return rows
@@ -130,7 +138,8 @@ async def _to_the_end(session: _Asking, job: Job, *, alone: bool) -> Outcome:
     while run.waits_for is not None:
         try:
             link = await session.begun()
-            await session.put_in()
+            if not run.waits_for.apart:
+                await session.put_in()
             rows = await link.fetch(run.waits_for.sql, run.waits_for.parameters)
         except (Lost, CannotBegin):
             run.stop()

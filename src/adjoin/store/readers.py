@@ -47,6 +47,9 @@ class Readers:
     async def insert(self, insertion: Insertion, row: Sequence[object]) -> None:
         raise RuntimeError(f"Rows are inserted in a transaction: {insertion.into}, {len(row)} values.")
 
+    async def fetch_apart(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        return await self.fetch(sql, parameters)
+
     async def fetch(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         asked = _Question(tenant_of(sql, parameters), sql, tuple(parameters))
         if asked not in self._asked:

@@ -7,7 +7,7 @@ are as at `now` (ticks); those that it removed are as if they were not there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -144,6 +144,16 @@ async def _value_by_value(
     return rows, marks.__getitem__
 
 
+async def among(session: Session, table: Table, tenant: int, keys: Sequence[str], now: int = 0) -> list[Row]:
+    """The rows with these keys, as far as they are there."""
+    if not keys:
+        return []
+    parameters = Parameters(tenant, table=table, now=now)
+    places = ", ".join([parameters.add(each) for each in keys])
+    sql = f"SELECT {table.selected} FROM {table.name} WHERE {_there(table, parameters)} AND {table.key} IN ({places})"
+    return [table.row(each, now) for each in await session.fetch(sql, parameters.values)]
+
+
 async def count(session: Session, table: Table, tenant: int, where: Bound | None = None, now: int = 0) -> int:
     """How many rows the tenant has for which `where` holds."""
     if session.keeps_counts and (counted := by_counts(table, tenant, where, now)) is not None:
@@ -170,6 +180,8 @@ async def insert(session: Session, table: Table, tenant: int, values: Mapping[st
         held = hold(values[name])
         cells += held
         shown.append(held[0])
+    for at in table.secrets:
+        shown[at] = None
     if table.silence is not None:
         shown.append(NEVER)
     await session.insert(_insertion(table), cells)

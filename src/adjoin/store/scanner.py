@@ -60,6 +60,10 @@ class Scanner:
             limit.cancel()
             self._waiting -= 1
 
+    async def fetch_apart(self, sql: str, parameters: Sequence[object] = ()) -> _Rows:
+        """Nothing gathers here."""
+        return await self.fetch(sql, parameters)
+
     async def insert(self, insertion: Insertion, row: Sequence[object]) -> None:
         """Refused by the connection, as any change is."""
         await self.fetch(insertion.text(1), row)

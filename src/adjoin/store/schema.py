@@ -176,6 +176,51 @@ CONNECTOR_COUNTS: Final = Table(
     sqlite_with_rowid=False,
 )
 
+# What happened to connectors, in the order in which it was committed: delta queries and notifications read it.
+CHANGES: Final = Table(
+    "changes",
+    METADATA,
+    Column("tenant", Integer, ForeignKey("tenants.number", ondelete="CASCADE"), primary_key=True),
+    Column("sequence", _TYPES["ticks"], primary_key=True),
+    Column("entity", Text, nullable=False),
+    Column("kind", Integer, nullable=False),
+    Column("ticks", _TYPES["ticks"], nullable=False),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+# How far each tenant's log of changes has come, and up to when what the clock did stands in it.
+CHANGE_COUNTERS: Final = Table(
+    "change_counters",
+    METADATA,
+    Column("tenant", Integer, ForeignKey("tenants.number", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("last", _TYPES["ticks"], nullable=False, server_default="0"),
+    Column("dropped", _TYPES["ticks"], nullable=False, server_default="0"),
+    Column("clock", _TYPES["ticks"]),
+    Column("clock_key", Text, nullable=False, server_default=text("''")),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+# How far each subscription has been told, and who is telling it.
+DELIVERIES: Final = Table(
+    "deliveries",
+    METADATA,
+    Column("tenant", Integer, primary_key=True),
+    Column("subscription", Text, primary_key=True),
+    Column("position", _TYPES["ticks"], nullable=False),
+    Column("registered", Integer, nullable=False),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("due", _TYPES["ticks"], nullable=False, server_default="0"),
+    Column("leased_by", Text),
+    Column("leased_until", _TYPES["ticks"], nullable=False, server_default="0"),
+    Column("owed", Text),
+    Column("warned", Integer, nullable=False, server_default="0"),
+    ForeignKeyConstraint(["tenant", "subscription"], ["subscriptions.tenant", "subscriptions.id"], ondelete="CASCADE"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
 
 def _declare(table: columns.Table) -> None:
     key = table.type.key.name
@@ -202,10 +247,14 @@ def _declare(table: columns.Table) -> None:
             if table.silence
             else []
         ),
-        *(_index(table, each) for each in table.type.properties if each.name != key and not table.type.append_only),
+        *(_index(table, each) for each in table.type.properties if _indexed(table, each)),
         sqlite_strict=True,
         sqlite_with_rowid=False,
     )
+
+
+def _indexed(table: columns.Table, declared: Property) -> bool:
+    return declared is not table.type.key and declared.comparable and not table.type.append_only
 
 
 def _index(table: columns.Table, declared: Property) -> Index:

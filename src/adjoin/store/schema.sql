@@ -168,6 +168,88 @@ CREATE TABLE connector_counts (
 CREATE TRIGGER connectors_count_insert AFTER INSERT ON domain_join_connectors BEGIN INSERT INTO connector_counts VALUES (NEW.tenant, NEW.state, 1) ON CONFLICT DO UPDATE SET number = number + 1; END;
 CREATE TRIGGER connectors_count_delete AFTER DELETE ON domain_join_connectors BEGIN UPDATE connector_counts SET number = number - 1 WHERE tenant = OLD.tenant AND state = OLD.state; END;
 CREATE TRIGGER connectors_count_update AFTER UPDATE OF state ON domain_join_connectors WHEN NEW.state <> OLD.state BEGIN UPDATE connector_counts SET number = number - 1 WHERE tenant = OLD.tenant AND state = OLD.state; INSERT INTO connector_counts VALUES (NEW.tenant, NEW.state, 1) ON CONFLICT DO UPDATE SET number = number + 1; END;
+CREATE TABLE changes (
+	tenant INTEGER NOT NULL, 
+	sequence INTEGER NOT NULL, 
+	entity TEXT NOT NULL, 
+	kind INTEGER NOT NULL, 
+	ticks INTEGER NOT NULL, 
+	PRIMARY KEY (tenant, sequence), 
+	FOREIGN KEY(tenant) REFERENCES tenants (number) ON DELETE CASCADE
+)
+ WITHOUT ROWID,
+ STRICT
+
+;
+CREATE TABLE change_counters (
+	tenant INTEGER NOT NULL, 
+	last INTEGER DEFAULT '0' NOT NULL, 
+	dropped INTEGER DEFAULT '0' NOT NULL, 
+	clock INTEGER, 
+	clock_key TEXT DEFAULT '' NOT NULL, 
+	PRIMARY KEY (tenant), 
+	FOREIGN KEY(tenant) REFERENCES tenants (number) ON DELETE CASCADE
+)
+ WITHOUT ROWID,
+ STRICT
+
+;
+CREATE TABLE subscriptions (
+	tenant INTEGER NOT NULL, 
+	id TEXT NOT NULL, 
+	application_id TEXT, 
+	application_id_folded TEXT, 
+	change_type TEXT NOT NULL, 
+	change_type_folded TEXT NOT NULL, 
+	client_state TEXT, 
+	creator_id TEXT, 
+	creator_id_folded TEXT, 
+	expiration_date_time TEXT NOT NULL, 
+	expiration_date_time_ticks INTEGER NOT NULL, 
+	include_resource_data INTEGER, 
+	latest_supported_tls_version TEXT, 
+	latest_supported_tls_version_folded TEXT, 
+	lifecycle_notification_url TEXT, 
+	lifecycle_notification_url_folded TEXT, 
+	notification_url TEXT NOT NULL, 
+	notification_url_folded TEXT NOT NULL, 
+	resource TEXT NOT NULL, 
+	resource_folded TEXT NOT NULL, 
+	row_version INTEGER DEFAULT '1' NOT NULL, 
+	PRIMARY KEY (tenant, id), 
+	FOREIGN KEY(tenant) REFERENCES tenants (number) ON DELETE CASCADE
+)
+ WITHOUT ROWID,
+ STRICT
+
+;
+CREATE INDEX subscriptions_by_application_id ON subscriptions (tenant, application_id_folded, id);
+CREATE INDEX subscriptions_by_change_type ON subscriptions (tenant, change_type_folded, id);
+CREATE INDEX subscriptions_by_creator_id ON subscriptions (tenant, creator_id_folded, id);
+CREATE INDEX subscriptions_by_expiration_date_time ON subscriptions (tenant, expiration_date_time_ticks, id);
+CREATE INDEX subscriptions_by_include_resource_data ON subscriptions (tenant, include_resource_data, id);
+CREATE INDEX subscriptions_by_latest_supported_tls_version ON subscriptions (tenant, latest_supported_tls_version_folded, id);
+CREATE INDEX subscriptions_by_lifecycle_notification_url ON subscriptions (tenant, lifecycle_notification_url_folded, id);
+CREATE INDEX subscriptions_by_notification_url ON subscriptions (tenant, notification_url_folded, id);
+CREATE INDEX subscriptions_by_resource ON subscriptions (tenant, resource_folded, id);
+CREATE TABLE deliveries (
+	tenant INTEGER NOT NULL, 
+	subscription TEXT NOT NULL, 
+	position INTEGER NOT NULL, 
+	registered INTEGER NOT NULL, 
+	attempts INTEGER DEFAULT '0' NOT NULL, 
+	due INTEGER DEFAULT '0' NOT NULL, 
+	leased_by TEXT, 
+	leased_until INTEGER DEFAULT '0' NOT NULL, 
+	owed TEXT, 
+	warned INTEGER DEFAULT '0' NOT NULL, 
+	PRIMARY KEY (tenant, subscription), 
+	FOREIGN KEY(tenant, subscription) REFERENCES subscriptions (tenant, id) ON DELETE CASCADE
+)
+ WITHOUT ROWID,
+ STRICT
+
+;
 ANALYZE;
 INSERT INTO sqlite_stat1 VALUES ('domain_join_connectors', 'domain_join_connectors', '100000 50000 1');
 INSERT INTO sqlite_stat1 VALUES ('domain_join_connectors', 'domain_join_connectors_by_display_name', '100000 50000 2 1');

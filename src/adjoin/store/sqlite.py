@@ -134,9 +134,17 @@ class _Connected:
         self._gathered.clear()
 
     async def fetch(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        try:
-            if self._gathered:
+        if self._gathered:
+            try:
                 self.put_in()
+            except sqlite3.ProgrammingError:
+                raise  # as below
+            except sqlite3.DatabaseError as error:
+                raise Unavailable(f"The database did not answer: {error}.") from error
+        return await self.fetch_apart(sql, parameters)
+
+    async def fetch_apart(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        try:
             return self._connection.execute(sql, parameters).fetchall()
         except sqlite3.ProgrammingError:
             raise  # a mistake of this program, not a state of the database

@@ -1,4 +1,4 @@
-"""The entity types that have rows: one table for each contained collection of the model."""
+"""The entity types that have rows: one table for each collection of the model."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from adjoin import model
 from adjoin.odata.edm import EntityType
 from adjoin.store import silence
 from adjoin.store.columns import Own, Table, snake
-
-_COLLECTIONS: Final = tuple(each for root in model.BETA.singletons for each in root.type.navigations)
 
 CONNECTORS: Final = Table(
     "domain_join_connectors",
@@ -31,7 +29,7 @@ CONNECTORS: Final = Table(
 _RULES: Final = {CONNECTORS.type.qualified: CONNECTORS}
 
 ENTITY_TABLES: Final = tuple(
-    _RULES.get(each.target.qualified) or Table(snake(each.name), each.target) for each in _COLLECTIONS
+    _RULES.get(each.target.qualified) or Table(snake(each.name), each.target) for each in model.BETA.collections
 )
 
 _BY_TYPE: Final = {each.type: each for each in ENTITY_TABLES}

@@ -19,7 +19,11 @@ from adjoin.identity.parties import Parties
 from adjoin.model import VERSIONS
 from adjoin.odata import path
 from adjoin.odata.errors import Refusal
+from adjoin.service.courier import Carry, Courier
+from adjoin.service.deliveries import Deliveries
 from adjoin.service.installation import Installation, open_installation
+from adjoin.service.receivers import Allowed
+from adjoin.service.subscriptions import Desk
 from adjoin.service.throttle import Limits, Throttle
 from adjoin.service.world import RandomBlock, World
 from adjoin.web import connector_wire, failures, front, login
@@ -67,10 +71,15 @@ _DRAIN_SECONDS: Final = 20.0
 class Application:
     """The service as ASGI sees it. Open it before it answers (a lifespan does), close it after."""
 
-    def __init__(self, config: Config, world: World | None = None, fetch: Fetch | None = None) -> None:
+    def __init__(
+        self, config: Config, world: World | None = None, fetch: Fetch | None = None, carry: Carry | None = None
+    ) -> None:
         self._config = config
         self._world = world or World(random=RandomBlock())
         self._fetch = fetch
+        self._carry = carry
+        self._courier: Courier | None = None
+        self._deliveries: Deliveries | None = None
         self._proxies = Proxies(config.trusted_networks, local=config.behind_proxy and not config.trusted_proxies)
         self._log = structlog.get_logger("adjoin.web")
         self._installation: Installation | None = None
@@ -87,6 +96,12 @@ class Application:
             raise RuntimeError("the application is not open")
         return self._installation
 
+    @property
+    def deliveries(self) -> Deliveries:
+        if self._deliveries is None:
+            raise RuntimeError("the application is not open")
+        return self._deliveries
+
     async def open(self) -> None:
         """Open the installation. Raises what keeps it from opening (Unusable, KeyRefusal, BadIssuer)."""
         config = self._config
@@ -98,9 +113,20 @@ class Application:
         self._parties = await self._trusted(self._installation)
         limits = Limits.parse(config.throttle)
         throttle = Throttle(limits) if limits else None
-        self._graph = Graph(self._installation, self._parties, self._world, throttle)
+        desk = self._desk()
+        self._deliveries = Deliveries(self._installation.database, self._world, desk.carry)
+        self._graph = Graph(self._installation, self._parties, self._world, desk, self._deliveries, throttle)
+        self._deliveries.start()
         self._login = Login(self._installation, self._world, config.national_cloud)
         self._connectors = ConnectorApi(self._installation, self._world, config.national_cloud)
+
+    def _desk(self) -> Desk:
+        """What takes subscriptions, and what carries notifications."""
+        allowed = Allowed.parse(self._config.webhook_allow)
+        if self._carry is not None:
+            return Desk(allowed, self._carry, self._world)
+        self._courier = Courier(allowed, self._config.webhook_ca)
+        return Desk(allowed, self._courier, self._world)
 
     async def _trusted(self, installation: Installation) -> Parties:
         """Whose tokens are accepted."""
@@ -124,6 +150,10 @@ class Application:
         deadline = time.monotonic() + _DRAIN_SECONDS
         while self._meter.under_way and time.monotonic() < deadline:  # noqa: ASYNC110 - once, at the end of its life
             await asyncio.sleep(0.01)
+        if self._deliveries is not None:
+            await self._deliveries.stop()
+        if self._courier is not None:
+            await self._courier.close()
         if self._parties is not None:
             await self._parties.stop()
         if self._installation is not None:
@@ -291,9 +321,12 @@ async def _send(send: Send, response: Response, headers: list[tuple[bytes, bytes
     await send({"type": "http.response.body", "body": response.body})
 
 
-def create(config: Config, world: World | None = None, fetch: Fetch | None = None) -> Application:
+def create(
+    config: Config, world: World | None = None, fetch: Fetch | None = None, carry: Carry | None = None
+) -> Application:
     """The ASGI application for these settings.
 
-    For tests, `world` replaces clock and randomness, and `fetch` the network that external issuers are reached over.
+    For tests, `world` replaces clock and randomness, `fetch` the network that external issuers are reached over, and
+    `carry` the one that receivers of notifications are.
     """
-    return Application(config, world, fetch)
+    return Application(config, world, fetch, carry)

@@ -73,7 +73,7 @@ class Request:
             return
         if "expect" in self.headers or self._declares_too_much():
             return
-        with contextlib.suppress(TimeoutError, BodyTooLarge):
+        with contextlib.suppress(TimeoutError, BodyTooLarge, ClientGone):
             async with asyncio.timeout(_UNREAD_SECONDS):
                 await self._read()
 

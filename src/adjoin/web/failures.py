@@ -24,6 +24,7 @@ from adjoin.odata import writer
 from adjoin.odata.errors import Refusal
 from adjoin.service import errors as service
 from adjoin.service.archive import BackupRefusal
+from adjoin.service.receivers import BadReceiver
 from adjoin.service.throttle import BadLimits
 from adjoin.store import database as store
 from adjoin.web import errors as web
@@ -76,6 +77,8 @@ TABLE: Final[Mapping[type[Refusal], Row]] = {
     service.Throttled: Row(429, "TooManyRequests"),
     service.NotFound: Row(404, "ResourceNotFound", nested=True),
     service.RepeatRejected: Row(412, "ConditionNotMet", nested=True),
+    service.NotSubscribed: Row(400, "ValidationError"),
+    service.Stale: Row(410, "SyncStateNotFound"),
     service.Taken: Row(409, "Conflict", nested=True),
     service.InvitationRefused: Row(403, "InvitationRefused"),
     service.NotProven: Row(400, "NotProven"),
@@ -99,7 +102,7 @@ TABLE: Final[Mapping[type[Refusal], Row]] = {
 }
 
 # No request meets these: they keep the service from starting, or a command from its work.
-AT_START: Final = (BackupRefusal, BadIssuer, KeyRefusal, FolderRefusal, BadLimits, store.Unusable)
+AT_START: Final = (BackupRefusal, BadIssuer, BadReceiver, KeyRefusal, FolderRefusal, BadLimits, store.Unusable)
 
 _LOG: Final = structlog.get_logger("adjoin.web")
 _FAULT: Final = Row(500, "InternalServerError")
@@ -123,6 +126,9 @@ def answer(refusal: Refusal, request: Request, now: float) -> Response:
         response.headers.append(("allow", ", ".join(refusal.allowed)))
     if isinstance(refusal, service.RepeatRejected):
         response.headers.append(("repeatability-result", "rejected"))
+    if isinstance(refusal, service.Stale):
+        # Where a client begins again, as Graph says it (graph-contract 3.11).
+        response.headers.append(("location", f"{request.origin}{request.path}"))
     wait = refusal.retry_after if isinstance(refusal, service.Throttled) else row.retry_after
     if wait is not None:
         response.headers.append(("retry-after", str(wait)))

@@ -16,14 +16,18 @@ from adjoin.identity.errors import EmptyToken, UnknownKey
 from adjoin.identity.parties import Parties
 from adjoin.odata import headers, metadata, path, query
 from adjoin.odata.edm import Model
+from adjoin.odata.errors import NotServed
 from adjoin.odata.path import Kind, Resource
 from adjoin.odata.values import Instant
 from adjoin.service import access
+from adjoin.service.deliveries import Deliveries
 from adjoin.service.installation import Installation
+from adjoin.service.subscriptions import Desk
 from adjoin.service.throttle import Throttle
 from adjoin.service.world import World
 from adjoin.store.database import Database
-from adjoin.web import failures, operations
+from adjoin.store.within import Within
+from adjoin.web import delta, failures, operations, subscriptions
 from adjoin.web.batch import Batch
 from adjoin.web.errors import MethodNotAllowed, NoRoute
 from adjoin.web.exchange import Request, Response
@@ -41,6 +45,8 @@ class Graph:
     installation: Installation
     parties: Parties
     world: World
+    desk: Desk
+    deliveries: Deliveries
     throttle: Throttle | None = None
 
     async def respond(self, request: Request, version: str, parts: tuple[str, ...]) -> Response:
@@ -67,10 +73,16 @@ class Graph:
         if operation is None:
             raise NoRoute(resource.template, request.method, request.path)
         access.check(caller, _accepted(resource, request.method))
+        if operation is subscriptions.create and isinstance(self.installation.database, Within):
+            raise NotServed("A subscription is not created within a change set: its receiver is asked first.")
         _check_protocol(request)
         installation = self.installation if request.watch is None else request.watch.known(self.installation)
-        call = Call(request, served, root, resource, caller, tenant, installation, self.world)
+        call = Call(
+            request, served, root, resource, caller, tenant, installation, self.world, self.desk, self.deliveries
+        )
         response = await operation(call)
+        if request.method != "GET":
+            self.deliveries.wake()
         if request.method != "GET" and "repeatability-request-id" in request.headers:
             response.headers.append(("repeatability-result", "accepted"))
         return response
@@ -137,6 +149,7 @@ _OPERATIONS: Final[Mapping[tuple[Kind, str], _Operation]] = {
     (Kind.COLLECTION, "GET"): operations.list_entities,
     (Kind.COLLECTION, "POST"): operations.create_entity,
     (Kind.COUNT, "GET"): operations.count_entities,
+    (Kind.FUNCTION, "GET"): delta.list_changes,
     (Kind.ENTITY, "GET"): operations.get_entity,
     (Kind.ENTITY, "PATCH"): operations.change_entity,
     (Kind.ENTITY, "DELETE"): operations.remove_entity,
@@ -148,6 +161,16 @@ _OPERATIONS: Final[Mapping[tuple[Kind, str], _Operation]] = {
 }
 
 
+# What subscriptions have of their own: their receivers are asked first, and heard of their end at once.
+_OF_SUBSCRIPTIONS: Final[Mapping[tuple[Kind, str], _Operation]] = {
+    (Kind.COLLECTION, "POST"): subscriptions.create,
+    (Kind.ENTITY, "PATCH"): subscriptions.renew,
+    (Kind.ENTITY, "DELETE"): subscriptions.remove,
+    (Kind.PROPERTY, "PUT"): subscriptions.renew_by_property,
+    (Kind.PROPERTY, "PATCH"): subscriptions.renew_by_property,
+}
+
+
 def _operation(resource: Resource, method: str) -> _Operation | None:
     """What a method does with a resource, or None. Only what a navigation property with `write` holds can change."""
     writable = resource.navigation is not None and bool(resource.navigation.write)
@@ -156,7 +179,8 @@ def _operation(resource: Resource, method: str) -> _Operation | None:
     if resource.kind is Kind.VALUE and resource.declared is not None and not resource.declared.scalar:
         # Only a single primitive value has a raw form (OData 4.01 part 1, 11.2.4.1).
         return None
-    return _OPERATIONS.get((resource.kind, method))
+    own = _OF_SUBSCRIPTIONS if resource.navigation is model.SUBSCRIPTIONS else {}
+    return own.get((resource.kind, method)) or _OPERATIONS.get((resource.kind, method))
 
 
 def _name(resource: Resource, operation: _Operation | None) -> str:

@@ -5,6 +5,7 @@ Who may call it has been checked before (`graph.py`), and what is refused on the
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Mapping
 from typing import Final
@@ -14,18 +15,22 @@ from msgspec.structs import replace
 
 from adjoin.identity.caller import Caller
 from adjoin.odata import headers, paging, query, reader, writer
-from adjoin.odata.edm import Model, Property
+from adjoin.odata.bound import Bound, Constant, Field, Operation, Sort
+from adjoin.odata.edm import EntitySet, Model, Property
 from adjoin.odata.errors import NotAcceptable
 from adjoin.odata.headers import Conditions, Detail, Return
 from adjoin.odata.path import Resource
 from adjoin.odata.query import Expansion, Query
-from adjoin.odata.values import Instant
+from adjoin.odata.values import Instant, fold
 from adjoin.odata.writer import Place
 from adjoin.service import access, entities
 from adjoin.service.audit import Recorder, actor_of
+from adjoin.service.deliveries import Deliveries
 from adjoin.service.entities import Change, Page, Wanted
+from adjoin.service.errors import NotFound
 from adjoin.service.installation import Installation
 from adjoin.service.repeats import Repeatable
+from adjoin.service.subscriptions import Desk
 from adjoin.service.world import World
 from adjoin.store.columns import Stored
 from adjoin.store.database import Database
@@ -50,6 +55,8 @@ class Call(msgspec.Struct, frozen=True):
     tenant: Tenant
     installation: Installation
     world: World
+    desk: Desk
+    deliveries: Deliveries
 
     @property
     def database(self) -> Database:
@@ -76,6 +83,24 @@ class Call(msgspec.Struct, frozen=True):
 
     def now(self) -> Instant:
         return Instant.from_unix(self.world.now())
+
+    def owned(self, asked: Query) -> Query:
+        """The query, of what belongs to the caller's application where entities belong to one."""
+        mine = _mine(self)
+        if mine is None:
+            return asked
+        where = mine if asked.where is None else Operation("and", Sort.BOOLEAN, (mine, asked.where))
+        return dataclasses.replace(asked, where=where)
+
+    async def found(self) -> Stored:
+        """The entity that is asked for. Raises NotFound, also for one that belongs to another application."""
+        entity = self.resource.type
+        found = await entities.get(self.database, self.tenant, entity, self.key, self.world.now())
+        if (owner := _owner(self.resource)) is not None:
+            held = found.row[entity.properties.index(owner)]
+            if fold(str(held)) != fold(self.caller.client_id):
+                raise NotFound
+        return found
 
     def header(self, name: str) -> str | None:
         return self.request.headers.get(name)
@@ -118,6 +143,19 @@ class Call(msgspec.Struct, frozen=True):
         return Repeatable(client, named.request_id, named.first_sent, digest.digest())
 
 
+def _owner(resource: Resource) -> Property | None:
+    """The property that names the application which an entity belongs to, where there is one."""
+    at = resource.navigation
+    return at.target.find_property(at.owner) if isinstance(at, EntitySet) and at.owner is not None else None
+
+
+def _mine(call: Call) -> Bound | None:
+    owner = _owner(call.resource)
+    if owner is None:
+        return None
+    return Operation("eq", Sort.BOOLEAN, (Field(owner), Constant(Sort.STRING, fold(call.caller.client_id))))
+
+
 async def list_entities(call: Call) -> Response:
     asked = call.query()
     detail = call.detail(asked.format)
@@ -125,7 +163,7 @@ async def list_entities(call: Call) -> Response:
     size = min(preferred.max_page_size or entities.PAGE_SIZE, entities.PAGE_SIZE)
     scope = _scope(call, call.place, asked)
     continuation = paging.read(asked.token, call.installation.paging_key, scope) if asked.token else None
-    wanted = Wanted(asked, size, continuation)
+    wanted = Wanted(call.owned(asked), size, continuation)
     page = await entities.page(call.database, call.tenant, call.resource.type, wanted, call.world.now())
     url = f"{call.request.origin}{call.request.path}"
     link = _next_link(call, page, url, call.request.query, scope)
@@ -155,7 +193,9 @@ async def count_entities(call: Call) -> Response:
         return await _count_values(call)
     asked = call.query()
     _check_text(call, "A count")
-    number = await entities.count(call.database, call.tenant, call.resource.type, call.world.now(), asked.where)
+    number = await entities.count(
+        call.database, call.tenant, call.resource.type, call.world.now(), call.owned(asked).where
+    )
     return Response(200, str(number).encode(), _TEXT)
 
 
@@ -171,11 +211,11 @@ async def _count_values(call: Call) -> Response:
 async def get_entity(call: Call) -> Response:
     asked = call.query()
     detail = call.detail(asked.format)
-    found = await entities.get(call.database, call.tenant, call.resource.type, call.key, call.world.now())
+    found = await call.found()
     tag = headers.entity_tag(found.version)
     if call.conditions().unchanged(tag):
         return Response(304, headers=[("etag", tag)])
-    return _entity(call, found, 200, asked.select, detail)
+    return entity_answer(call, found, 200, asked.select, detail)
 
 
 async def get_singleton(call: Call) -> Response:
@@ -230,8 +270,7 @@ async def _value(call: Call) -> object:
     at = call.resource.type.properties.index(call.declared)
     if call.resource.navigation is None:
         return _singleton(call)[at]
-    found = await entities.get(call.database, call.tenant, call.resource.type, call.key, call.world.now())
-    return found.row[at]
+    return (await call.found()).row[at]
 
 
 def _check_text(call: Call, what: str) -> None:
@@ -248,10 +287,10 @@ async def create_entity(call: Call) -> Response:
     made = await entities.create(await call.change(), call.resource.type, values, call.world)
     location = call.place.entity_url(str(made.row[0]))
     if preferred is Return.MINIMAL:
-        return _minimal([("location", location), ("odata-entityid", location)])
-    response = _entity(call, made, 201, (), detail)
+        return minimal([("location", location), ("odata-entityid", location)])
+    response = entity_answer(call, made, 201, (), detail)
     response.headers.append(("location", location))
-    return _applied(response, preferred)
+    return applied(response, preferred)
 
 
 async def change_entity(call: Call) -> Response:
@@ -262,8 +301,8 @@ async def change_entity(call: Call) -> Response:
     values = reader.read_patch(call.model, call.resource.type, call.key.lower(), await call.request.body())
     changed = await entities.alter(await call.change(), call.resource.type, call.key, values)
     if preferred is Return.MINIMAL:
-        return _minimal([("etag", headers.entity_tag(changed.version))])
-    return _applied(_entity(call, changed, 200, (), detail), preferred)
+        return minimal([("etag", headers.entity_tag(changed.version))])
+    return applied(entity_answer(call, changed, 200, (), detail), preferred)
 
 
 async def remove_entity(call: Call) -> Response:
@@ -282,21 +321,22 @@ async def set_property(call: Call) -> Response:
 
 async def clear_property(call: Call) -> Response:
     query.check_no_options(call.request.query)
+    reader.check_changeable(call.declared)
     nothing = {call.declared.name: reader.read_value(call.declared, None)}
     changed = await entities.alter(await call.change(), call.resource.type, call.key, nothing)
     return Response(204, headers=[("etag", headers.entity_tag(changed.version))])
 
 
-def _entity(call: Call, stored: Stored, status: int, select: tuple[str, ...], detail: Detail) -> Response:
+def entity_answer(call: Call, stored: Stored, status: int, select: tuple[str, ...], detail: Detail) -> Response:
     tag = headers.entity_tag(stored.version)
     return Response(status, writer.entity(call.place, stored.row, select, detail), JSON[detail], [("etag", tag)])
 
 
-def _minimal(own: list[tuple[str, str]]) -> Response:
+def minimal(own: list[tuple[str, str]]) -> Response:
     return Response(204, headers=[*own, ("preference-applied", "return=minimal")])
 
 
-def _applied(response: Response, asked: Return | None) -> Response:
+def applied(response: Response, asked: Return | None) -> Response:
     if asked is Return.REPRESENTATION:
         response.headers.append(("preference-applied", "return=representation"))
     return response

@@ -1,0 +1,200 @@
+"""Subscriptions to changes of connectors: what may be asked for, and the question that a receiver has to answer first.
+
+Source: Graph's pages on subscriptions; what they leave to each resource is decided here.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit, urlunsplit
+
+from adjoin import model
+from adjoin.identity.caller import Caller
+from adjoin.identity.issuer import CLI_CLIENT
+from adjoin.odata.values import TICKS_PER_SECOND, Instant
+from adjoin.service import notices
+from adjoin.service.courier import Answer, Carry, TooSlow, Unreachable
+from adjoin.service.entities import Change
+from adjoin.service.errors import NotSubscribed
+from adjoin.service.receivers import Allowed
+from adjoin.service.world import World
+from adjoin.store import changes, deliveries, rows
+from adjoin.store.columns import Row, Stored, Value
+from adjoin.store.database import Session
+from adjoin.store.tables import table_of
+
+MAX_MINUTES: Final = 4_230
+"""How long a subscription lasts at most, as Graph has it for most resources; it can be renewed before it ends."""
+
+MAX_PER_TENANT: Final = 5_000
+
+_ENTITY: Final = model.SUBSCRIPTION
+_TABLE: Final = table_of(_ENTITY)
+_AT: Final = {each.name: at for at, each in enumerate(_ENTITY.properties)}
+_URLS: Final = ("notificationUrl", "lifecycleNotificationUrl")
+_TLS: Final = ("v1_2", "v1_3")
+_BEHIND_ALL_KEYS: Final = "~"
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What subscriptions are taken with: who may be notified, what carries the question there, ids and randomness."""
+
+    allowed: Allowed
+    carry: Carry
+    world: World
+
+
+async def create(desk: Desk, change: Change, caller: Caller, values: Mapping[str, Value]) -> Stored:
+    """A new subscription, once its receivers have answered, which may take seconds. Raises NotSubscribed."""
+    whole = _whole(desk, caller, values, change.now)
+    if await deliveries.number(change.database.reader, change.tenant.number) >= MAX_PER_TENANT:
+        raise NotSubscribed(f"The tenant has {MAX_PER_TENANT} subscriptions, which is as many as it may have.")
+    for url in dict.fromkeys(str(whole[name]) for name in _URLS if whole[name] is not None):
+        await _ask(desk, url)
+    tenant, registered = change.tenant.number, caller.issuer is None and caller.client_id != CLI_CLIENT
+
+    async def act(session: Session) -> Stored | None:
+        # Nobody had to be told of what the clock did before.
+        if not await deliveries.number(session, tenant):
+            await changes.tell_until(session, tenant, change.ticks, _BEHIND_ALL_KEYS)
+        made = await rows.insert(session, _TABLE, tenant, whole, int(change.now * 1_000))
+        if made is None:
+            raise LookupError("a new id was there already")
+        position = (await changes.counter(session, tenant)).last
+        await deliveries.add(session, tenant, str(whole["id"]), position, registered=registered)
+        await change.record(session, _ENTITY, "Create", None, _without_queries(made.row))
+        return made
+
+    made = await change.carry_out(act)
+    if made is None:
+        raise LookupError("a create gives what it made")
+    # In this answer, as in Graph's, and in no later one.
+    state, at = values.get("clientState"), _AT["clientState"]
+    shown = None if state is None else str(state)
+    return Stored((*made.row[:at], shown, *made.row[at + 1 :]), made.version)
+
+
+async def renew(change: Change, key: str, values: Mapping[str, Value]) -> Stored | None:
+    """Let a subscription end later, or sooner; None: there is none. Raises NotSubscribed."""
+    if (ends := values.get("expirationDateTime")) is not None:
+        _check_end(ends, change.now)
+    tenant = change.tenant.number
+
+    async def act(session: Session) -> Stored | None:
+        found = await rows.get(session, _TABLE, tenant, key)
+        if found is None:
+            return None
+        change.check(found.version)
+        changed = await rows.update(session, _TABLE, tenant, key, values) if values else found
+        if values and changed is not None:
+            await deliveries.renewed(session, tenant, key)
+            before, after = _without_queries(found.row), _without_queries(changed.row)
+            await change.record(session, _ENTITY, "Patch", before, after)
+        return changed
+
+    return await change.carry_out(act)
+
+
+async def remove(change: Change, key: str) -> bool:
+    """End a subscription; False: there is none."""
+    tenant = change.tenant.number
+    removed: list[bool] = []
+
+    async def act(session: Session) -> None:
+        removed.clear()
+        found = await rows.get(session, _TABLE, tenant, key)
+        if found is not None:
+            change.check(found.version)
+            removed.append(await rows.delete(session, _TABLE, tenant, key))
+            await change.record(session, _ENTITY, "Delete", _without_queries(found.row), None)
+
+    await change.carry_out(act)
+    return bool(removed)
+
+
+def _whole(desk: Desk, caller: Caller, values: Mapping[str, Value], now: float) -> dict[str, Value]:
+    """All values of a new subscription. Raises NotSubscribed."""
+    _check_resource(str(values["resource"]))
+    _check_end(values["expirationDateTime"], now)
+    for name in _URLS:
+        if values.get(name) is not None:
+            desk.allowed.receiver(str(values[name]))
+    if values.get("includeResourceData"):
+        raise NotSubscribed("includeResourceData is not served: notifications name what changed, and hold no data.")
+    tls = values.get("latestSupportedTlsVersion") or _TLS[0]
+    if tls not in _TLS:
+        raise NotSubscribed(f"latestSupportedTlsVersion is {' or '.join(_TLS)}.")
+    nothing: dict[str, Value] = {each.name: None for each in _ENTITY.properties}
+    return {
+        **nothing,
+        **values,
+        "id": desk.world.new_id(),
+        "applicationId": caller.client_id,
+        "creatorId": caller.subject,
+        "changeType": _change_type(str(values["changeType"])),
+        "includeResourceData": False,
+        "latestSupportedTlsVersion": tls,
+    }
+
+
+def _change_type(text: str) -> str:
+    named = [part.strip().lower() for part in text.split(",")]
+    known = list(notices.CHANGE_TYPES.values())
+    if len(set(named)) < len(named) or not set(named) <= set(known):
+        raise NotSubscribed(f"changeType is one or more of {', '.join(known)}, parted by commas.")
+    return ",".join(each for each in known if each in named)
+
+
+def _check_resource(text: str) -> None:
+    if text.strip("/").lower() != notices.RESOURCE.lower():
+        raise NotSubscribed(f"The resource '{text[:128]}' has no notifications; '{notices.RESOURCE}' has.")
+
+
+def _check_end(ends: Value, now: float) -> None:
+    if not isinstance(ends, Instant):
+        raise LookupError("the end of a subscription is an instant")
+    left = ends.ticks - Instant.from_unix(now).ticks
+    if left <= 0:
+        raise NotSubscribed("Subscription expiration must be in the future.")
+    if left > (MAX_MINUTES + 1) * 60 * TICKS_PER_SECOND:
+        raise NotSubscribed(f"Subscription expiration can only be {MAX_MINUTES} minutes in the future.")
+
+
+async def _ask(desk: Desk, url: str) -> None:
+    """Ask a receiver for its consent: it answers with the token of the question. Raises NotSubscribed."""
+    token = f"Validation: {desk.world.random(24).hex()}"
+    try:
+        answer = await desk.carry(notices.question(url, token), b"", notices.TEXT)
+    except TooSlow:
+        raise NotSubscribed("Subscription validation request timed out.") from None
+    except Unreachable as error:
+        raise NotSubscribed("Subscription validation request failed.", f"{urlsplit(url).hostname}: {error}") from None
+    if fault := _fault(answer, token):
+        raise NotSubscribed(f"Subscription validation request failed. {fault}")
+
+
+def _fault(answer: Answer, token: str) -> str | None:
+    if answer.status != 200:
+        return (
+            f"HTTP status code is {answer.status}. "
+            "Notification endpoint must respond with 200 OK to validation request."
+        )
+    if answer.content_type.partition(";")[0].strip().lower() != "text/plain":
+        return "The Content-Type of the response must be text/plain."
+    if not hmac.compare_digest(answer.body.strip(), token.encode()):
+        return "Response must exactly match validationToken query parameter."
+    return None
+
+
+def _without_queries(row: Row) -> Row:
+    """A subscription as it may stand in records: receivers keep secrets in the queries of their URLs."""
+    cells = list(row)
+    for name in _URLS:
+        if cells[_AT[name]] is not None:
+            split = urlsplit(str(cells[_AT[name]]))
+            cells[_AT[name]] = urlunsplit(split._replace(query="…" if split.query else ""))
+    return tuple(cells)

@@ -1,0 +1,378 @@
+"""Every subscription hears of every change, in order, through failures and restarts, and of none after its end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from tests.hooks import LIFECYCLE, SUBSCRIPTIONS, URL, Hooks, deliver, opened, subscribe
+from tests.server import LIST, Server, config_of
+from tests.service.test_delta import hear
+
+from adjoin.odata.values import TICKS_PER_SECOND
+from adjoin.service.courier import CONNECTIONS, Answer
+from adjoin.service.deliveries import BATCH, GIVE_UP, PER_HOST
+from adjoin.store import applications
+from adjoin.store.tenants import ACTIVE, NO_LICENCE
+
+DAY: Final = 86_400
+
+
+@pytest.fixture
+def hooks() -> Hooks:
+    return Hooks()
+
+
+@pytest.fixture
+def server(tmp_path: Path, hooks: Hooks) -> Iterator[Server]:
+    with opened(tmp_path / "data", hooks) as service:
+        yield service
+
+
+def pass_time(server: Server, seconds: float, step: float = 5) -> None:
+    """Let time pass, and everything be delivered as it comes due."""
+    end = server.clock.time + seconds
+    while server.clock.time < end:
+        server.clock.time = min(server.clock.time + step, end)
+        deliver(server)
+
+
+def test_a_notification_has_graphs_form(server: Server, hooks: Hooks) -> None:
+    key = subscribe(server)
+    connector = server.create()["id"]
+    deliver(server)
+    url = f"deviceManagement/domainJoinConnectors/{connector}"
+    assert hooks.take() == [
+        (
+            URL,
+            {
+                "subscriptionId": key,
+                "subscriptionExpirationDateTime": "2027-01-15T09:00:00Z",
+                "changeType": "created",
+                "resource": url,
+                "resourceData": {
+                    "@odata.type": "#microsoft.graph.deviceManagementDomainJoinConnector",
+                    "@odata.id": url,
+                    "id": connector,
+                },
+                "clientState": "secret of the client",
+                "tenantId": server.tenant().id,
+            },
+        )
+    ]
+
+
+def test_what_was_before_the_subscription_is_not_told(server: Server, hooks: Hooks) -> None:
+    server.create()
+    subscribe(server)
+    deliver(server)
+    assert hooks.take() == []
+
+
+def test_changes_come_in_their_order(server: Server, hooks: Hooks) -> None:
+    subscribe(server)
+    key = server.create()["id"]
+    server.call("PATCH", f"{LIST}/{key}", {"state": "active"})
+    server.call("DELETE", f"{LIST}/{key}")
+    server.create(id=key)
+    deliver(server)
+    assert hooks.told() == [("created", key), ("updated", key), ("deleted", key), ("created", key)]
+
+
+def test_a_subscription_hears_of_what_it_is_for(server: Server, hooks: Hooks) -> None:
+    subscribe(server, changeType="deleted")
+    key = server.create()["id"]
+    server.call("DELETE", f"{LIST}/{key}")
+    deliver(server)
+    assert hooks.told() == [("deleted", key)]
+
+
+def test_many_changes_come_in_several_notifications(server: Server, hooks: Hooks) -> None:
+    subscribe(server)
+    keys = [server.create()["id"] for _ in range(BATCH + 5)]
+    deliver(server)
+    assert [key for _, key in hooks.told()] == keys
+
+
+def test_tenants_hear_of_their_own_alone(server: Server, hooks: Hooks) -> None:
+    other = server.add_tenant("other")
+    subscribe(server)
+    server.create(token=server.token(tenant=other))
+    deliver(server)
+    assert hooks.take() == []
+
+
+class TestTheClock:
+    def test_what_it_does_alone_is_told_when_it_happens(self, server: Server, hooks: Hooks) -> None:
+        key = server.create(state="active")["id"]
+        hear(server, key)
+        subscribe(server, minutes=4_230)
+        told = []
+        for seconds in (3_599, 1, DAY, DAY):
+            server.clock.time += seconds
+            deliver(server)
+            told.append(hooks.told())
+        assert told == [[], [("updated", key)], [], []]
+
+    def test_the_last_two_steps(self, server: Server, hooks: Hooks) -> None:
+        key = server.create(state="active")["id"]
+        hear(server, key)
+        server.clock.time += 5 * DAY - 1
+        subscribe(server)
+        server.clock.time += 1
+        deliver(server)
+        assert hooks.told() == [("updated", key)]
+        server.clock.time += 25 * DAY - 10
+        subscribe(server)
+        server.clock.time += 10
+        deliver(server)
+        assert hooks.told() == [("deleted", key)]
+
+    def test_many_at_one_moment_are_each_told_once(self, server: Server, hooks: Hooks) -> None:
+        keys = [server.create(state="active")["id"] for _ in range(20)]
+        for key in keys:
+            hear(server, key)
+        subscribe(server)
+        server.clock.time += 3_599
+        deliver(server)
+        assert hooks.take() == []
+        subscribe(server)
+        server.clock.time += 1
+        deliver(server)
+        assert sorted(key for _, key in hooks.told()) == sorted(keys)
+
+    def test_what_happened_while_the_service_was_down_is_told(self, tmp_path: Path, hooks: Hooks) -> None:
+        with opened(tmp_path / "data", hooks) as server:
+            key = server.create(state="active")["id"]
+            hear(server, key)
+            subscribe(server, minutes=4_000)
+            moment = server.clock.time
+        with opened(tmp_path / "data", hooks) as server:
+            server.clock.time = moment + 2 * DAY
+            deliver(server)
+        assert hooks.told() == [("updated", key)]
+
+    def test_what_happened_before_the_first_subscription_is_not(self, server: Server, hooks: Hooks) -> None:
+        hear(server, server.create(state="active")["id"])
+        first = subscribe(server)
+        server.call("DELETE", f"{SUBSCRIPTIONS}/{first}")
+        server.clock.time += 2 * 3_600
+        subscribe(server)
+        deliver(server)
+        assert hooks.take() == []
+
+
+class TestFailures:
+    def test_an_attempt_is_repeated_after_longer_and_longer_waits(self, server: Server, hooks: Hooks) -> None:
+        subscribe(server, minutes=600)
+        key = server.create()["id"]
+        hooks.fails = lambda _: True
+        pass_time(server, 3_600, step=30)
+        # Twice as long each time, up to ten minutes; with jitter between half of it and all.
+        assert 10 <= hooks.refused <= 30
+        hooks.fails = lambda _: False
+        pass_time(server, 600, step=30)
+        assert hooks.told() == [("created", key)]
+
+    @pytest.mark.parametrize("status", [301, 400, 404, 429, 500])
+    def test_no_answer_but_success_counts(self, server: Server, status: int) -> None:
+        subscribe(server)
+        server.create()
+        answers = [status, 202]
+
+        async def carry(url: str, body: bytes, content_type: str) -> Answer:
+            return Answer(answers.pop(0), "", b"")
+
+        server.application.deliveries._carry = carry
+        deliver(server)
+        assert answers == [202]
+        pass_time(server, 5)
+        assert answers == []
+
+    def test_after_hours_a_change_is_given_up_and_its_subscription_told(self, server: Server, hooks: Hooks) -> None:
+        key = subscribe(server, minutes=4_000, lifecycleNotificationUrl=LIFECYCLE)
+        server.create()
+        hooks.fails = lambda url: url == URL
+        pass_time(server, GIVE_UP / TICKS_PER_SECOND + 700, step=60)
+        ((url, told),) = hooks.take()
+        assert (url, told["lifecycleEvent"], told["subscriptionId"]) == (LIFECYCLE, "missed", key)
+        hooks.fails = lambda _: False
+        later = server.create()["id"]
+        pass_time(server, 700, step=60)
+        assert hooks.told() == [("created", later)]
+
+    def test_what_was_sent_and_not_noted_is_sent_again(self, tmp_path: Path, hooks: Hooks) -> None:
+        """As after `kill -9` between the answer of the receiver and the note of it."""
+        with opened(tmp_path / "data", hooks) as server:
+            subscribe(server)
+            key = server.create()["id"]
+
+            async def lost(*_: object) -> Any:
+                raise asyncio.CancelledError
+
+            server.application.deliveries._attempt = lost  # type: ignore[assignment]
+            deliver(server)
+            assert hooks.take() == []
+            moment = server.clock.time
+        with opened(tmp_path / "data", hooks) as server:
+            server.clock.time = moment
+            deliver(server)
+            # The lease of the dead process has to end first.
+            assert hooks.take() == []
+            server.clock.time += 30
+            deliver(server)
+            assert hooks.told() == [("created", key)]
+
+    def test_a_thousand_webhooks_of_which_a_third_fail_for_a_minute(self, server: Server, hooks: Hooks) -> None:
+        urls = [f"https://hooks.example/{number}" for number in range(1_000)]
+        keys = {subscribe(server, notificationUrl=url): url for url in urls}
+        begin = server.clock.time
+        hooks.fails = lambda url: int(url.rpartition("/")[2]) % 3 == 0 and server.clock.time < begin + 60
+        connectors = [server.create()["id"] for _ in range(3)]
+        deliver(server)
+        removed = list(keys)[:20]
+        for key in removed:
+            assert server.call("DELETE", f"{SUBSCRIPTIONS}/{key}").status == 204
+        before = len(hooks.sent)
+        for number in range(12):
+            key = connectors[number % 3]
+            server.call("PATCH", f"{LIST}/{key}", {"version": str(number)})
+            pass_time(server, 10, step=10)
+        pass_time(server, 700, step=20)
+        heard: dict[str, list[str]] = defaultdict(list)
+        for url, told in hooks.sent:
+            heard[url].append(told["resourceData"]["id"] + told["changeType"])
+        expected = [f"{key}created" for key in connectors] + [f"{connectors[at % 3]}updated" for at in range(12)]
+        for url in urls[20:]:
+            assert heard[url] == expected
+        assert hooks.refused > 300
+        assert not {keys[key] for key in removed} & {url for url, _ in hooks.sent[before:]}
+
+
+class TestTheEnd:
+    def test_nothing_is_sent_after_a_deletion(self, server: Server, hooks: Hooks) -> None:
+        key = subscribe(server)
+        server.create()
+        assert server.call("DELETE", f"{SUBSCRIPTIONS}/{key}").status == 204
+        pass_time(server, 60)
+        assert hooks.take() == []
+
+    def test_a_delivery_under_way_ends_with_its_subscription(self, server: Server) -> None:
+        key, token = subscribe(server), server.token()
+        server.create()
+        begun, ended = asyncio.Event(), asyncio.Event()
+
+        async def carry(*_: object) -> Answer:
+            begun.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.set()
+            raise AssertionError
+
+        async def act() -> int:
+            server.application.deliveries._carry = carry
+            await server.application.deliveries.look()
+            await begun.wait()
+            answer = await server.answer("DELETE", f"{SUBSCRIPTIONS}/{key}", token=token)
+            assert ended.is_set()
+            return answer.status
+
+        assert server.run(act()) == 204
+
+    def test_nothing_is_sent_once_it_has_expired(self, server: Server, hooks: Hooks) -> None:
+        key = subscribe(server, minutes=1)
+        server.clock.time += 60
+        server.create()
+        deliver(server)
+        assert hooks.take() == []
+        assert server.call("GET", f"{SUBSCRIPTIONS}/{key}").status == 404
+
+    def test_a_renewed_one_goes_on(self, server: Server, hooks: Hooks) -> None:
+        key = subscribe(server, minutes=1)
+        body = {"expirationDateTime": "2027-01-15T09:00:00Z"}
+        assert server.call("PATCH", f"{SUBSCRIPTIONS}/{key}", body).status == 200
+        server.clock.time += 120
+        connector = server.create()["id"]
+        deliver(server)
+        assert hooks.told() == [("created", connector)]
+
+    def test_its_receiver_is_reminded_once_before(self, server: Server, hooks: Hooks) -> None:
+        key = subscribe(server, minutes=60, lifecycleNotificationUrl=LIFECYCLE)
+        pass_time(server, 44 * 60, step=60)
+        assert hooks.take() == []
+        pass_time(server, 10 * 60, step=60)
+        ((url, told),) = hooks.take()
+        assert (url, told["lifecycleEvent"]) == (LIFECYCLE, "reauthorizationRequired")
+        assert told["subscriptionId"] == key
+        assert set(told) == {
+            *("subscriptionId", "subscriptionExpirationDateTime", "tenantId", "clientState", "lifecycleEvent"),
+        }
+
+    def test_it_goes_with_the_application_that_made_it(self, server: Server, hooks: Hooks) -> None:
+        app, _ = server.add_app("listener")
+        token = server.token(client_id=app.id, subject=app.object_id)
+        key = subscribe(server, token=token, lifecycleNotificationUrl=LIFECYCLE)
+        number = server.tenant().number
+        server.run(
+            server.application.installation.database.write(lambda session: applications.remove(session, number, app.id))
+        )
+        server.create()
+        deliver(server)
+        ((url, told),) = hooks.take()
+        assert (url, told["lifecycleEvent"], told["subscriptionId"]) == (LIFECYCLE, "subscriptionRemoved", key)
+        pass_time(server, 60)
+        assert hooks.take() == []
+
+    def test_it_waits_while_its_tenant_has_no_licence(self, server: Server, hooks: Hooks) -> None:
+        subscribe(server)
+        key = server.create()["id"]
+        server.set_licence(server.tenant(), NO_LICENCE)
+        pass_time(server, 120)
+        assert hooks.take() == []
+        server.set_licence(server.tenant(), ACTIVE)
+        pass_time(server, 120)
+        assert hooks.told() == [("created", key)]
+
+
+def test_a_service_delivers_by_itself(tmp_path: Path, hooks: Hooks) -> None:
+    heard = asyncio.Event()
+
+    async def carry(url: str, body: bytes, content_type: str) -> Answer:
+        if body:
+            heard.set()
+        return await hooks(url, body, content_type)
+
+    with Server(config_of(tmp_path / "data", webhook_allow=("hooks.example",)), carry=carry) as server:
+        subscribe(server)
+        key = server.create()["id"]
+        server.run(heard.wait())
+    assert hooks.told() == [("created", key)]
+
+
+@pytest.mark.parametrize(("hosts", "most"), [(1, PER_HOST), (6, CONNECTIONS)])
+def test_few_run_at_a_time_of_one_host_and_of_all(tmp_path: Path, hosts: int, most: int) -> None:
+    running, seen = 0, 0
+
+    class Slow(Hooks):
+        async def __call__(self, url: str, body: bytes, content_type: str) -> Answer:
+            nonlocal running, seen
+            if not body:
+                return await super().__call__(url, body, content_type)
+            running += 1
+            seen = max(seen, running)
+            for _ in range(3):
+                await asyncio.sleep(0)
+            running -= 1
+            return Answer(202, "", b"")
+
+    with opened(tmp_path / "data", Slow(), webhook_allow=("*.example",)) as server:
+        for number in range(120):
+            subscribe(server, notificationUrl=f"https://host{number % hosts}.example/{number}")
+        server.create()
+        deliver(server)
+    assert seen == most
