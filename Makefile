@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-clients check format bench lock clean
+.PHONY: help install run test test-faults test-clients check format bench lock clean
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -27,8 +27,11 @@ install: $(VENV)/installed ## put the service into .venv
 run: install ## start the service on http://127.0.0.1:8365, data in ./var
 	@exec $(BIN)/adjoin serve --data-dir var
 
-test: $(VENV)/installed-tests ## run the tests
-	$(BIN)/pytest -q -n auto $(TESTS)
+test: $(VENV)/installed-tests ## run the tests; TESTS="tests/web -k batch" for some
+	$(BIN)/pytest -q -n auto $(or $(TESTS),tests --ignore=tests/faults)
+
+test-faults: $(VENV)/installed-tests ## kill, starve and cut off whole services: nothing acknowledged may be lost
+	$(BIN)/pytest -q -n auto tests/faults
 
 $(CLIENTS)/installed: requirements/clients.txt
 	$(PYTHON) -m venv $(CLIENTS)
