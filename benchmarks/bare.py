@@ -40,7 +40,7 @@ async def application(
 
 
 async def _serve(port: int) -> None:
-    # The settings of adjoin.cli.serve, as far as they touch plain http.
+    # The settings of adjoin.cli.listener, as far as they touch plain http.
     server = Server(
         application,
         address="127.0.0.1",

@@ -1,0 +1,132 @@
+"""The running service: from its settings to an orderly stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shlex
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+import structlog
+import typer
+from msgspec.structs import replace
+
+from adjoin import __version__
+from adjoin.cli import logs
+from adjoin.cli.listener import Listener, claim_address, look_of
+from adjoin.cli.options import run
+from adjoin.cli.workers import Workers
+from adjoin.config import Config
+from adjoin.identity.certificates import CA_FILE
+from adjoin.odata.tokens import words
+from adjoin.service.installation import Installation
+from adjoin.service.world import World
+from adjoin.store.address import shown
+from adjoin.web.app import Application, create
+
+_BODY: Final = (
+    '{"@odata.type": "#microsoft.graph.deviceManagementDomainJoinConnector", "displayName": "Display Name value", '
+    '"lastConnectionDateTime": "2016-12-31T23:58:36.6670033-08:00", "state": "error", "version": "Version value"}'
+)
+
+
+def start(loaded: Config, quiet: bool) -> None:
+    """Run the service until SIGINT or SIGTERM; `quiet` leaves out the greeting. Raises what keeps it from starting."""
+    logs.configure(loaded.log_level, loaded.log_format)
+    loaded = replace(loaded, port=claim_address(loaded.host, loaded.port))
+    if loaded.workers > 1:
+        run(loaded, _nothing)  # what keeps it from starting is said once, and what a first start makes is made once
+        raise typer.Exit(Workers(loaded.workers, lambda number, leash: _work(loaded, quiet or number > 0, leash)).run())
+    _work(loaded, quiet)
+
+
+async def _nothing(_: Installation, __: World) -> None:
+    pass
+
+
+def _work(loaded: Config, quiet: bool, leash: int | None = None) -> None:
+    with contextlib.suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_serve(loaded, quiet, leash))
+
+
+def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop  # noqa: PLC0415 - there is none on some platforms
+    except ImportError:
+        return None
+    return uvloop.Loop
+
+
+async def _serve(loaded: Config, quiet: bool, leash: int | None) -> None:
+    application = create(loaded)
+    await application.open()
+    try:
+        await _listen(Listener(application, loaded, look_of(loaded, time.time)), application, loaded, quiet, leash)
+    finally:
+        await application.close()
+    structlog.get_logger("adjoin.serve").info("stopped")
+
+
+async def _listen(listener: Listener, application: Application, loaded: Config, quiet: bool, leash: int | None) -> None:
+    log = structlog.get_logger("adjoin.serve")
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        log.info("stopping")
+        if leash is not None:
+            loop.remove_reader(leash)
+        listener.stop()
+        application.release()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
+    loop.add_signal_handler(signal.SIGHUP, listener.look_now)
+    if leash is not None:
+        loop.add_reader(leash, stop)
+    running = loop.create_task(listener.run())
+    if await listener.listening():
+        log.info("listening", version=__version__, url=_url(loaded))
+        if not quiet:
+            sys.stdout.write(_greeting(loaded))
+            sys.stdout.flush()
+        # Made ready once the first callers have been served, and before the first $filter.
+        loop.call_later(1.0, loop.run_in_executor, None, words)
+    await running
+
+
+def _url(loaded: Config) -> str:
+    host = f"[{loaded.host}]" if ":" in loaded.host else loaded.host
+    return loaded.public_url or f"{loaded.scheme}://{host}:{loaded.port}"
+
+
+def _greeting(loaded: Config) -> str:
+    """The URL, and the published create call ready to be pasted. It fetches its token itself: none is printed."""
+    program = Path(sys.argv[0]).resolve()
+    start = [sys.executable, "-m", "adjoin"] if program.suffix == ".py" else [str(program)]
+    words = [*start, "token", "--data-dir", str(loaded.data_dir.resolve())]
+    if loaded.database_url is not None:
+        # A password is not printed: it is left to the environment, or to ~/.pgpass.
+        words += ["--database", shown(loaded.database_url)]
+    elif loaded.database is not None:
+        words += ["--database", str(loaded.database_file.resolve())]
+    if loaded.cloud != "global":
+        words += ["--cloud", loaded.cloud]
+    command = shlex.join(words)
+    # Our own authority is nobody's but who is given its certificate.
+    own = loaded.tls and loaded.tls_cert is None
+    trusting = f"--cacert {shlex.quote(str((loaded.tls_dir / CA_FILE).resolve()))} " if own else ""
+    url = _url(loaded)
+    return f"""adjoin {__version__} on {url}
+
+Create a connector:
+
+curl -i {trusting}{shlex.quote(url + "/beta/deviceManagement/domainJoinConnectors")} \\
+  -H "Authorization: Bearer $({command})" \\
+  -H 'Content-Type: application/json' \\
+  -d '{_BODY}'
+
+"""
