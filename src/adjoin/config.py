@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from adjoin.identity.certificates import general_name
 from adjoin.identity.clouds import NAMED, Cloud, CloudName
 from adjoin.odata.errors import Refusal
 from adjoin.service.receivers import Allowed
@@ -210,6 +209,9 @@ def _check_names(config: Config) -> None:
 
 
 def _is_nameable(text: str) -> bool:
+    # Here, and not above: few have names to check, and what reads certificates is a good part of any command's start.
+    from adjoin.identity.certificates import general_name  # noqa: PLC0415
+
     try:
         general_name(text)
     except ValueError:
