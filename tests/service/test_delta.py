@@ -204,11 +204,11 @@ def test_the_log_is_bounded_in_time(server: Server) -> None:
     tenant, database = server.tenant().number, server.application.installation.database
 
     async def append(session: Session) -> None:
-        for _ in range(100):
+        for _ in range(300):
             await changes.append(session, tenant, NOWHERE, changes.Kind.UPDATED, int(server.clock.time))
 
     async def append_later(session: Session) -> None:
-        for _ in range(100):
+        for _ in range(300):
             await changes.append(
                 session, tenant, NOWHERE, changes.Kind.UPDATED, int(server.clock.time) + changes.KEPT + 1
             )
@@ -216,8 +216,8 @@ def test_the_log_is_bounded_in_time(server: Server) -> None:
     server.run(database.write(append))
     server.run(database.write(append_later))
     kept = server.run(changes.after(database.reader, tenant, 0, 1_000, 1_000))
-    assert [each.sequence for each in kept] == list(range(101, 201))
-    assert server.run(changes.counter(database.reader, tenant)) == (200, 100)
+    assert [each.sequence for each in kept] == list(range(301, 601))
+    assert server.run(changes.counter(database.reader, tenant)) == (600, 300)
 
 
 def test_changes_are_numbered_apart_for_each_tenant(server: Server) -> None:

@@ -12,17 +12,24 @@ from typing import Final, NamedTuple
 
 from adjoin.odata.values import TICKS_PER_SECOND
 from adjoin.store.columns import Table
-from adjoin.store.database import Insertion, Session
+from adjoin.store.database import Insertion, Numbers, Session
 
 KEPT: Final = 8 * 86_400 * TICKS_PER_SECOND
 """How long a change stays in the log: links are good for seven days (graph-contract 3.11), and a day is to spare."""
 
 # How often old changes are dropped, and how many at once: more than come meanwhile, so that the log shrinks.
-_EVERY: Final = 64
-_DROPPED_AT_ONCE: Final = 256
+_EVERY: Final = 256
+_DROPPED_AT_ONCE: Final = 1_024
 
 
 _CHANGE: Final = Insertion("INSERT INTO changes (tenant, sequence, entity, kind, ticks)", 5)
+_NUMBERS: Final = Numbers(
+    take=(
+        "INSERT INTO change_counters (tenant, last) VALUES (?1, 0) "
+        "ON CONFLICT (tenant) DO UPDATE SET last = change_counters.last RETURNING last"
+    ),
+    keep="UPDATE change_counters SET last = ?2 WHERE tenant = ?1",
+)
 
 
 class Kind(IntEnum):
@@ -59,18 +66,14 @@ class Silent(NamedTuple):
 async def append(session: Session, tenant: int, entity: str, kind: Kind, ticks: int) -> int:
     """Add a change, and give its number.
 
-    The counter's row is held to the end of the transaction: so numbers grow in the order of commits, and who has seen
-    one has seen all before it.
+    The counter is held to the end of the transaction: so numbers grow in the order of commits, and who has seen one has
+    seen all before it.
     """
-    sql = (
-        "INSERT INTO change_counters (tenant, last) VALUES (?1, 1) "
-        "ON CONFLICT (tenant) DO UPDATE SET last = change_counters.last + 1 RETURNING last"
-    )
-    ((sequence,),) = await session.fetch_apart(sql, (tenant,))
+    sequence = await session.draw(_NUMBERS, tenant)
     await session.insert(_CHANGE, (tenant, sequence, entity, int(kind), ticks))
     if sequence % _EVERY == 0:
         await _drop_old(session, tenant, ticks - KEPT)
-    return int(sequence)
+    return sequence
 
 
 async def _drop_old(session: Session, tenant: int, before: int) -> None:

@@ -32,6 +32,17 @@ class Insertion:
         return f"{self.into} VALUES {', '.join(places)}"
 
 
+@dataclass(frozen=True, eq=False)
+class Numbers:
+    """Numbers that each tenant's rows get in the order of their commits. One for each table that has such.
+
+    `take` gives the last one and keeps others from it to the end of the transaction; `keep` writes the last one down.
+    """
+
+    take: str
+    keep: str
+
+
 class Session(Protocol):
     """One connection's view: the current state for a read, the open transaction for a write."""
 
@@ -50,6 +61,10 @@ class Session(Protocol):
         Rows that gather meanwhile, of neighbours in the same commit too, may go into one statement. What the database
         has against a row can come as late as that: look before whether its key is free.
         """
+        ...
+
+    async def draw(self, numbers: Numbers, tenant: int) -> int:
+        """The next of a tenant's numbers: taken once in a transaction, counted on, and written down at its end."""
         ...
 
     async def fetch(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:

@@ -25,7 +25,7 @@ from typing import Any, Final, TypeVar
 import apsw
 
 from adjoin.store.commits import Commits
-from adjoin.store.database import Insertion, Overloaded, Session, Unavailable, Unusable
+from adjoin.store.database import Insertion, Numbers, Overloaded, Session, Unavailable, Unusable
 from adjoin.store.scanner import Scanner
 
 T = TypeVar("T")
@@ -134,6 +134,11 @@ class _Reading:
         """Refused by the connection, as any change is."""
         self._all(insertion.text(1), row)
 
+    async def draw(self, numbers: Numbers, tenant: int) -> int:
+        """As `insert`."""
+        self._all(numbers.take, (tenant,))
+        raise TypeError("numbers are drawn in a transaction")
+
 
 class _Connected(_Reading):
     """A session over the connection that writes. Its coroutine never suspends, so the writer can run it to its end."""
@@ -143,6 +148,8 @@ class _Connected(_Reading):
         self._connection = connection
         self._gathered: dict[Insertion, list[Sequence[object]]] = {}
         self._inserted = 0
+        self._drawn: dict[tuple[Numbers, int], int] = {}
+        self._kept: dict[tuple[Numbers, int], int] = {}
 
     @property
     def changes(self) -> tuple[int, int]:
@@ -153,19 +160,32 @@ class _Connected(_Reading):
         self._gathered.setdefault(insertion, []).append(row)
         self._inserted += 1
 
+    async def draw(self, numbers: Numbers, tenant: int) -> int:
+        last = self._drawn.get((numbers, tenant))
+        if last is None:
+            ((last,),) = self._all(numbers.take, (tenant,))
+        self._drawn[numbers, tenant] = last = last + 1
+        return last
+
     def put_in(self) -> None:
         """Carry out the insertions that have gathered: a statement for many rows lets the event loop run meanwhile."""
+        for of, last in self._drawn.items():
+            if self._kept.get(of) != last:
+                self._execute(of[0].keep, (of[1], last))
+                self._kept[of] = last
         for insertion, rows in self._gathered.items():
             for some in _in_powers_of_two(rows):
                 self._execute(insertion.text(len(some)), [*chain.from_iterable(some)])
         self._gathered.clear()
 
     def forget(self) -> None:
-        """Drop the insertions that have gathered."""
+        """Drop what belongs to the transaction that ended: insertions that have gathered, and numbers."""
         self._gathered.clear()
+        self._drawn.clear()
+        self._kept.clear()
 
     async def fetch(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        if self._gathered:
+        if self._gathered or self._drawn:
             try:
                 self.put_in()
             except apsw.Error as error:
@@ -311,6 +331,7 @@ def _commit(connection: apsw.Connection, session: _Connected, jobs: list[_Job]) 
             outcomes.append((future, result, error))
         session.put_in()
         connection.execute("COMMIT")
+        session.forget()
     except apsw.Error as error:
         _roll_back(connection, session)
         if isinstance(error, apsw.ConstraintError) and len(jobs) > 1:
