@@ -16,11 +16,35 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
+class Numbers:
+    """Numbers that each tenant's rows get in the order of their commits, counted on in a column of a table of counters.
+
+    Whoever takes one keeps others from taking the next to the end of the transaction.
+    """
+
+    table: str
+    column: str
+
+    @property
+    def take(self) -> str:
+        """The statement that takes some for a tenant, and gives the last of them."""
+        return (
+            f"INSERT INTO {self.table} (tenant, {self.column}) VALUES (?1, ?2) "
+            f"ON CONFLICT (tenant) DO UPDATE SET {self.column} = {self.table}.{self.column} + ?2 "
+            f"RETURNING {self.column}"
+        )
+
+
+@dataclass(frozen=True, eq=False)
 class Insertion:
-    """An INSERT of rows of one form: what stands before VALUES, and how many values a row has. One for each table."""
+    """An INSERT of rows of one form: what stands before VALUES, and how many values a row has. One for each table.
+
+    A row's first value is its tenant's number. With `numbers` the second is the next of those, and None until then.
+    """
 
     into: str
     width: int
+    numbers: Numbers | None = None
 
     @lru_cache(maxsize=256)  # noqa: B019 - they live as long as the program
     def text(self, rows: int) -> str:
@@ -30,17 +54,6 @@ class Insertion:
             for at in range(rows)
         )
         return f"{self.into} VALUES {', '.join(places)}"
-
-
-@dataclass(frozen=True, eq=False)
-class Numbers:
-    """Numbers that each tenant's rows get in the order of their commits. One for each table that has such.
-
-    `take` gives the last one and keeps others from it to the end of the transaction; `keep` writes the last one down.
-    """
-
-    take: str
-    keep: str
 
 
 class Session(Protocol):
@@ -61,10 +74,6 @@ class Session(Protocol):
         Rows that gather meanwhile, of neighbours in the same commit too, may go into one statement. What the database
         has against a row can come as late as that: look before whether its key is free.
         """
-        ...
-
-    async def draw(self, numbers: Numbers, tenant: int) -> int:
-        """The next of a tenant's numbers: taken once in a transaction, counted on, and written down at its end."""
         ...
 
     async def fetch(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:

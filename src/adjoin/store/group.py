@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from adjoin.store.database import Insertion, Numbers, Session, Unavailable
+from adjoin.store.database import Insertion, Session, Unavailable
 from adjoin.store.link import Gathered, Link, Lost, Row
 
 Act = Callable[[Session], Awaitable[Any]]
@@ -81,8 +81,6 @@ class _Asking:
         self.link: Link | None = None
         self.gathered: dict[Insertion, list[Sequence[object]]] = {}
         self.changes = 0
-        self._drawn: dict[tuple[Numbers, int], int] = {}
-        self._kept: dict[tuple[Numbers, int], int] = {}
 
     async def begun(self) -> Link:
         """The connection, in a transaction."""
@@ -95,27 +93,14 @@ class _Asking:
 
     async def put_in(self) -> None:
         """Carry out the insertions that have gathered."""
-        if self.link is None:
-            return
-        for of, last in self._drawn.items():
-            if self._kept.get(of) != last:
-                await self.link.fetch(of[0].keep, (of[1], last))
-                self._kept[of] = last
         gathered, self.gathered = self.gathered, {}
-        if gathered:
+        if gathered and self.link is not None:
             await self.link.ready_to_add(gathered)
             await self.link.add(gathered)
 
     async def insert(self, insertion: Insertion, row: Sequence[object]) -> None:
         self.gathered.setdefault(insertion, []).append(row)
         self.changes += 1
-
-    async def draw(self, numbers: Numbers, tenant: int) -> int:
-        last = self._drawn.get((numbers, tenant))
-        if last is None:
-            ((last,),) = await _Statement(numbers.take, (tenant,), apart=True)
-        self._drawn[numbers, tenant] = last = int(last) + 1
-        return last
 
     async def fetch(self, sql: str, parameters: Sequence[object] = ()) -> list[Row]:
         return await self._ask(_Statement(sql, parameters))

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, NamedTuple
 
-from adjoin.store.database import Insertion, Numbers, Overloaded, TooSlow, Unavailable
+from adjoin.store.database import Insertion, Overloaded, TooSlow, Unavailable
 from adjoin.store.link import Link, Lost
 from adjoin.store.statements import tenant_of
 
@@ -46,9 +46,6 @@ class Readers:
 
     async def insert(self, insertion: Insertion, row: Sequence[object]) -> None:
         raise RuntimeError(f"Rows are inserted in a transaction: {insertion.into}, {len(row)} values.")
-
-    async def draw(self, numbers: Numbers, tenant: int) -> int:
-        raise RuntimeError(f"Numbers are drawn in a transaction: {numbers.take}, {tenant}.")
 
     async def fetch_apart(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         return await self.fetch(sql, parameters)

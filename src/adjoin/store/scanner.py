@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import apsw
 
-from adjoin.store.database import Insertion, Numbers, Overloaded, TooSlow, Unavailable
+from adjoin.store.database import Insertion, Overloaded, TooSlow, Unavailable
 
 WAITING_LIMIT: Final = 64
 _Rows = list[tuple[Any, ...]]
@@ -68,11 +68,6 @@ class Scanner:
     async def insert(self, insertion: Insertion, row: Sequence[object]) -> None:
         """Refused by the connection, as any change is."""
         await self.fetch(insertion.text(1), row)
-
-    async def draw(self, numbers: Numbers, tenant: int) -> int:
-        """As `insert`."""
-        await self.fetch(numbers.take, (tenant,))
-        raise TypeError("numbers are drawn in a transaction")
 
     async def close(self) -> None:
         """End what runs and what waits, and close the connection."""

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import queue
 import threading
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from itertools import chain
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -134,11 +135,6 @@ class _Reading:
         """Refused by the connection, as any change is."""
         self._all(insertion.text(1), row)
 
-    async def draw(self, numbers: Numbers, tenant: int) -> int:
-        """As `insert`."""
-        self._all(numbers.take, (tenant,))
-        raise TypeError("numbers are drawn in a transaction")
-
 
 class _Connected(_Reading):
     """A session over the connection that writes. Its coroutine never suspends, so the writer can run it to its end."""
@@ -148,8 +144,6 @@ class _Connected(_Reading):
         self._connection = connection
         self._gathered: dict[Insertion, list[Sequence[object]]] = {}
         self._inserted = 0
-        self._drawn: dict[tuple[Numbers, int], int] = {}
-        self._kept: dict[tuple[Numbers, int], int] = {}
 
     @property
     def changes(self) -> tuple[int, int]:
@@ -160,32 +154,29 @@ class _Connected(_Reading):
         self._gathered.setdefault(insertion, []).append(row)
         self._inserted += 1
 
-    async def draw(self, numbers: Numbers, tenant: int) -> int:
-        last = self._drawn.get((numbers, tenant))
-        if last is None:
-            ((last,),) = self._all(numbers.take, (tenant,))
-        self._drawn[numbers, tenant] = last = last + 1
-        return last
-
     def put_in(self) -> None:
         """Carry out the insertions that have gathered: a statement for many rows lets the event loop run meanwhile."""
-        for of, last in self._drawn.items():
-            if self._kept.get(of) != last:
-                self._execute(of[0].keep, (of[1], last))
-                self._kept[of] = last
         for insertion, rows in self._gathered.items():
-            for some in _in_powers_of_two(rows):
-                self._execute(insertion.text(len(some)), [*chain.from_iterable(some)])
+            for some in _in_powers_of_two(self._numbered(insertion.numbers, rows)):
+                self._execute(insertion.text(len(some)), [*itertools.chain.from_iterable(some)])
         self._gathered.clear()
+
+    def _numbered(self, numbers: Numbers | None, rows: list[Sequence[object]]) -> list[Sequence[object]]:
+        """The rows, each with its number where it gets one."""
+        if numbers is None:
+            return rows
+        following = {}
+        for tenant, count in Counter(row[0] for row in rows).items():
+            last = self._execute(numbers.take, (tenant, count)).get
+            following[tenant] = itertools.count(last - count + 1)
+        return [(row[0], next(following[row[0]]), *row[2:]) for row in rows]
 
     def forget(self) -> None:
-        """Drop what belongs to the transaction that ended: insertions that have gathered, and numbers."""
+        """Drop the insertions that have gathered."""
         self._gathered.clear()
-        self._drawn.clear()
-        self._kept.clear()
 
     async def fetch(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        if self._gathered or self._drawn:
+        if self._gathered:
             try:
                 self.put_in()
             except apsw.Error as error:
@@ -331,7 +322,6 @@ def _commit(connection: apsw.Connection, session: _Connected, jobs: list[_Job]) 
             outcomes.append((future, result, error))
         session.put_in()
         connection.execute("COMMIT")
-        session.forget()
     except apsw.Error as error:
         _roll_back(connection, session)
         if isinstance(error, apsw.ConstraintError) and len(jobs) > 1:
