@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
-from tests.server import LIST, NOWHERE, ORIGIN, PUBLISHED, Answer, Server, config_of
+from tests.server import LIST, ORIGIN, PUBLISHED, Answer, Server, config_of
 
 from adjoin.odata.values import TICKS_PER_SECOND, Instant
 from adjoin.store import changes, rows
@@ -204,7 +204,7 @@ def test_the_log_is_bounded_in_time(server: Server) -> None:
     tenant, database = server.tenant().number, server.application.installation.database
     for _ in range(3):
         server.create()
-    server.clock.time += (changes.KEPT + 1) / TICKS_PER_SECOND
+    server.clock.time += changes.KEPT / TICKS_PER_SECOND + 1
     server.create()
     kept = server.run(changes.after(database.reader, tenant, 0, 1_000, 1_000))
     assert [each.sequence for each in kept] == [4]
