@@ -6,13 +6,15 @@ import asyncio
 import contextlib
 import re
 import zlib
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from itertools import chain
 from typing import Any, Final
 
+import msgspec
+
 from adjoin.odata.errors import MalformedBody, Refusal, UnsupportedEncoding
 from adjoin.web.errors import BadHost, BodyTooLarge, BodyTooSlow, HeadersTooLarge, TargetTooLong
+from adjoin.web.heads import Known, Raw
 from adjoin.web.meter import Meter
 from adjoin.web.timing import Stopwatch
 
@@ -31,8 +33,7 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 
 
-@dataclass(slots=True)
-class Request:
+class Request(msgspec.Struct):
     """A request. `path` and `query` are still percent-encoded; header names are in small letters.
 
     `id` is new for each request; `client_id` is the caller's own id, or the same as `id` without one.
@@ -52,10 +53,24 @@ class Request:
     """The body where it is at hand already: read before, or part of a batch."""
     operation: str = "unknown"
     """What is asked for, by a name of ours, as soon as that is known: it is counted under it."""
-    meter: Meter = field(default_factory=Meter)
+    meter: Meter = msgspec.field(default_factory=Meter)
     watch: Stopwatch | None = None
     begun: bool = False
     """Whether the body has been read, or a part of it."""
+    raw: Raw = ()
+    """The headers as they came."""
+    digest: object = None
+    """What tells its headers from others; None for a request that is part of another."""
+    known: Known | None = None
+    """Who sends it, where that was verified before."""
+
+    @property
+    def authorization(self) -> str:
+        """The header of this name, which is not kept with the others of a known caller."""
+        found = self.headers.get("authorization")
+        if found is None:
+            found = next((value.decode("latin-1") for name, value in self.raw if name == b"authorization"), "")
+        return found.strip()
 
     async def body(self) -> bytes:
         """The body, unpacked. Raises BodyTooLarge, BodyTooSlow, UnsupportedEncoding or MalformedBody."""
@@ -126,14 +141,13 @@ class ClientGone(Exception):
     """The client closed the connection before its request was whole; there is nobody to answer."""
 
 
-@dataclass(slots=True)
-class Response:
+class Response(msgspec.Struct):
     """An answer: its status, its body, and the headers that are its own (those of every answer are added later)."""
 
     status: int
     body: bytes = b""
     content_type: str | None = None
-    headers: list[tuple[str, str]] = field(default_factory=list)
+    headers: list[tuple[str, str]] = []
 
 
 def _unpacked(data: bytes) -> bytes:
@@ -152,7 +166,7 @@ def _unpacked(data: bytes) -> bytes:
     return content
 
 
-def headers_of(raw: Iterable[tuple[bytes, bytes]]) -> tuple[dict[str, str], Refusal | None]:
+def headers_of(raw: Raw) -> tuple[dict[str, str], Refusal | None]:
     """Headers by name in small letters, repeated ones joined (RFC 9110, 5.3), and what they are to be refused for."""
     pairs = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in raw]
     found = dict(pairs)
@@ -179,7 +193,9 @@ def check_target(path: str, query: str) -> None:
         raise TargetTooLong(MAX_TARGET)
 
 
-def echoed(headers: Mapping[str, str]) -> str | None:
+def echoed(own: bytes | None) -> str | None:
     """The caller's client-request-id, if it can be given back as it is."""
-    text = headers.get("client-request-id")
-    return text if text is not None and _ECHOED.fullmatch(text) else None
+    if own is None:
+        return None
+    text = own.decode("latin-1")
+    return text if _ECHOED.fullmatch(text) else None
