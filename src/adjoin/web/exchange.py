@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import re
 import zlib
@@ -16,6 +15,7 @@ from adjoin.odata.errors import MalformedBody, Refusal, UnsupportedEncoding
 from adjoin.web.errors import BadHost, BodyTooLarge, BodyTooSlow, HeadersTooLarge, TargetTooLong
 from adjoin.web.heads import Known, Raw
 from adjoin.web.meter import Meter
+from adjoin.web.patience import Waiting
 from adjoin.web.timing import Stopwatch
 
 MAX_BODY: Final = 1024 * 1024
@@ -89,8 +89,7 @@ class Request(msgspec.Struct):
         if "expect" in self.headers or self._declares_too_much():
             return
         with contextlib.suppress(TimeoutError, BodyTooLarge, ClientGone):
-            async with asyncio.timeout(_UNREAD_SECONDS):
-                await self._read()
+            await self._read(_UNREAD_SECONDS, earns=False)
 
     def _declares_too_much(self) -> bool:
         length = self.headers.get("content-length", "")
@@ -103,23 +102,25 @@ class Request(msgspec.Struct):
         if self._declares_too_much():
             raise BodyTooLarge(MAX_BODY)
         try:
-            async with asyncio.timeout(_PATIENCE) as patience:
-                data = await self._read(patience)
+            data = await self._read(_PATIENCE, earns=True)
         except TimeoutError:
             raise BodyTooSlow from None
         return _unpacked(data) if "gzip" in encoding else data
 
-    async def _read(self, patience: asyncio.Timeout | None = None) -> bytes:
-        """The body as it was sent; what comes in earns more patience, so that a byte a second holds nobody for long."""
+    async def _read(self, patience: float, *, earns: bool) -> bytes:
+        """The body as it was sent, within so many seconds. Raises TimeoutError.
+
+        If it `earns` more, what comes in does so, but a byte a second holds nobody for long.
+        """
         self.begun = True
-        began = asyncio.get_running_loop().time()
         self.meter.waiting += 1
         try:
-            return await self._chunks(began, patience)
+            with self.meter.patience.until(patience) as waiting:
+                return await self._chunks(waiting if earns else None)
         finally:
             self.meter.waiting -= 1
 
-    async def _chunks(self, began: float, patience: asyncio.Timeout | None) -> bytes:
+    async def _chunks(self, waiting: Waiting | None) -> bytes:
         chunks: list[bytes] = []
         size = 0
         while True:
@@ -133,8 +134,8 @@ class Request(msgspec.Struct):
             chunks.append(chunk)
             if not message.get("more_body", False):
                 return b"".join(chunks)
-            if patience is not None:
-                patience.reschedule(began + min(_PATIENCE + size / _BYTES_PER_SECOND, _BODY_SECONDS))
+            if waiting is not None:
+                waiting.extend(min(_PATIENCE + size / _BYTES_PER_SECOND, _BODY_SECONDS))
 
 
 class ClientGone(Exception):
