@@ -29,6 +29,7 @@ _SELDOM: Final = {
     "httpcore": "somebody is notified",
     "httpx": "an issuer outside is asked for its keys",
     "jinja2": "somebody sees a page",
+    "opentelemetry": "traces are asked for",
     "prometheus_client": "somebody reads the counts",
     "rich.console": "never: it is structlog that would load it",
     "sqlalchemy": "a database is older than this version",
