@@ -7,10 +7,11 @@ from text to text (odata.md 2.7). Nothing here knows the time; it is told.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from typing import Final
+
+import msgspec
 
 TICKS_PER_SECOND: Final = 10_000_000
 _TICKS_PER_MINUTE: Final = 60 * TICKS_PER_SECOND
@@ -27,12 +28,16 @@ _WITHOUT_OFFSET: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d(?::\d\d(?:\.\
 _GUID: Final = re.compile(r"[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}", re.ASCII)
 
 
+def ticks_of(seconds: float) -> int:
+    """The ticks of a Unix time."""
+    return _UNIX_EPOCH + int(seconds * TICKS_PER_SECOND)
+
+
 class BadValue(ValueError):
     """Text that is not a value of the type it was read as. Its words say what is missing."""
 
 
-@dataclass(frozen=True, slots=True, order=False)
-class Instant:
+class Instant(msgspec.Struct, frozen=True):
     """A date-time with its offset.
 
     `ticks` counts 100 ns since 0001-01-01T00:00:00Z and may be negative or beyond 9999 by the offset alone;
@@ -67,7 +72,7 @@ class Instant:
     @classmethod
     def from_unix(cls, seconds: float) -> Instant:
         """The instant of a Unix time, in UTC."""
-        return cls(_UNIX_EPOCH + int(seconds * TICKS_PER_SECOND))
+        return cls(ticks_of(seconds))
 
     def __str__(self) -> str:
         """As Graph prints it: fraction without trailing zeros, none when it is zero, `Z` for a zero offset."""

@@ -7,13 +7,14 @@ be kept is over.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any, Final
+
+import msgspec
 
 from adjoin import model
 from adjoin.identity.caller import Caller, Kind
 from adjoin.odata.edm import EntityType
-from adjoin.odata.values import BadValue, Instant, parse_guid, time_ordered_guid
+from adjoin.odata.values import BadValue, Instant, parse_guid, ticks_of, time_ordered_guid
 from adjoin.service.turns import Turns
 from adjoin.store import changes, rows
 from adjoin.store.changes import Kind as ChangeKind
@@ -49,8 +50,7 @@ _SERVICE: Final[Mapping[str, object]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Recorder:
+class Recorder(msgspec.Struct, frozen=True):
     """Records what one request does. `correlation` is the caller's id for it, `keep_days` how long events are kept."""
 
     actor: Mapping[str, object]
@@ -62,7 +62,7 @@ class Recorder:
 
     def of_service(self) -> Recorder:
         """The record of what the service does by itself in the course of the request."""
-        return replace(self, actor=_SERVICE)
+        return msgspec.structs.replace(self, actor=_SERVICE)
 
     async def change(
         self,
@@ -86,7 +86,7 @@ class Recorder:
         await self._add(session, tenant, activity, operation, SUCCESS, _COMPONENT, [resource])
         key = resource["resourceId"]
         if entity.qualified in _TRACKED and isinstance(key, str):
-            now = Instant.from_unix(self.now).ticks
+            now = ticks_of(self.now)
             await changes.append(session, tenant, key, _KINDS[operation], now)
             if self.turns.take(("changes", tenant), self.now):
                 await changes.drop_old(session, tenant, now)

@@ -6,14 +6,15 @@ These are the rules that hold for every entity type; what a type has of its own 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from adjoin.odata.bound import Bound
 from adjoin.odata.edm import EntityType
 from adjoin.odata.paging import Continuation
 from adjoin.odata.query import Query
-from adjoin.odata.values import BadValue, Instant, parse_guid
+from adjoin.odata.values import BadValue, parse_guid, ticks_of
 from adjoin.service import removal, repeats
 from adjoin.service.audit import Recorder
 from adjoin.service.errors import NotFound, Taken
@@ -30,8 +31,7 @@ from adjoin.store.tenants import Tenant
 PAGE_SIZE: Final = 1_000
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(msgspec.Struct, frozen=True):
     """Which part of a list is asked for: the query, the size of a page, and where an earlier page ended."""
 
     query: Query
@@ -39,8 +39,7 @@ class Wanted:
     continuation: Continuation | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(msgspec.Struct, frozen=True):
     """One page of a list, where the list goes on if it does, and how many there are in all if that was asked."""
 
     rows: Sequence[Row]
@@ -52,8 +51,7 @@ def _unconditional(_: int) -> None:
     """The check of a change that is carried out whatever is there."""
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(msgspec.Struct, frozen=True):
     """The circumstances of a change.
 
     `check` looks at the version of what is to be changed, in the transaction of the change, and raises what forbids
@@ -82,7 +80,7 @@ class Change:
 
     @property
     def ticks(self) -> int:
-        return Instant.from_unix(self.now).ticks
+        return ticks_of(self.now)
 
     async def drop_removed(self, session: Session, table: Table, key: str | None = None) -> None:
         """Drop some rows that the clock removed if it is time, or the one with this key."""
@@ -103,7 +101,7 @@ async def page(database: Database, tenant: Tenant, entity: EntityType, wanted: W
         skip=0 if goes_on else query.skip,
         after=Mark(goes_on.after, goes_on.values) if goes_on else None,
     )
-    ticks = Instant.from_unix(now).ticks
+    ticks = ticks_of(now)
     session = database.reader if short_page(table, part.where, part.order, part.skip) else database.scanner
     found, mark_of = await rows.page(session, table, tenant.number, part, ticks)
     shown = found[:limit]
@@ -118,12 +116,12 @@ async def page(database: Database, tenant: Tenant, entity: EntityType, wanted: W
 
 async def count(database: Database, tenant: Tenant, entity: EntityType, now: float, where: Bound | None = None) -> int:
     """How many entities the tenant has for which `where` holds."""
-    return await rows.count(database.scanner, table_of(entity), tenant.number, where, Instant.from_unix(now).ticks)
+    return await rows.count(database.scanner, table_of(entity), tenant.number, where, ticks_of(now))
 
 
 async def get(database: Database, tenant: Tenant, entity: EntityType, key: str, now: float) -> Stored:
     """One entity as it is at this Unix time. Raises NotFound."""
-    ticks = Instant.from_unix(now).ticks
+    ticks = ticks_of(now)
     return _there(await rows.get(database.reader, table_of(entity), tenant.number, _known(key), ticks))
 
 

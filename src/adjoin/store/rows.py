@@ -8,9 +8,10 @@ are as at `now` (ticks); those that it removed are as if they were not there.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
+
+import msgspec
 
 from adjoin.odata.bound import Bound, Constant, Field, Operation, Order, Sort
 from adjoin.store.columns import Row, Stored, Table, Value, columns, stored
@@ -29,8 +30,7 @@ async def get(session: Session, table: Table, tenant: int, key: str, now: int = 
     return table.stored(found[0], now)
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(msgspec.Struct, frozen=True):
     """Which rows are wanted: those that `where` holds for, in `order`, from behind `after` and `skip` more."""
 
     limit: int

@@ -184,13 +184,12 @@ class Application:
         if self._connectors is not None:
             self._connectors.release()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] == "http":
-            await self._answer(scope, receive, send)
-        elif scope["type"] == "lifespan":
-            await self._live(receive, send)
-        else:
-            raise RuntimeError(f"{scope['type']} is not spoken here")
+            return self._answer(scope, receive, send)
+        if scope["type"] == "lifespan":
+            return self._live(receive, send)
+        raise RuntimeError(f"{scope['type']} is not spoken here")
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
