@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import count
-from pathlib import Path
 from typing import Any, Final
 
-import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
-from tests.server import LIST, NOWHERE, ORIGIN, PUBLISHED, Answer, Server, config_of
+from tests.server import LIST, NOWHERE, ORIGIN, PUBLISHED, Answer, Server
 
 from adjoin.odata.values import Instant
 from adjoin.store import changes, rows
@@ -140,12 +137,6 @@ class Replay(RuleBasedStateMachine):
         for client in self.clients:
             client.catch_up()
             assert client.copy == listed
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    with Server(config_of(tmp_path / "data")) as opened:
-        yield opened
 
 
 def test_every_page_applied_gives_the_list(server: Server) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any, Final
 
 import pytest
+from tests.conftest import Opens
 from tests.hooks import LIFECYCLE, SUBSCRIPTIONS, URL, Hooks, asked, deliver, opened, subscribe
 from tests.server import LIST, ORIGIN, READ, SUBJECT, Answer, Server
 
@@ -23,9 +23,8 @@ def hooks() -> Hooks:
 
 
 @pytest.fixture
-def server(tmp_path: Path, hooks: Hooks) -> Iterator[Server]:
-    with opened(tmp_path / "data", hooks) as service:
-        yield service
+def server(opens: Opens, hooks: Hooks) -> Server:
+    return opened(opens, hooks)
 
 
 def refused(answer: Answer, said: str, code: str = "ValidationError") -> None:

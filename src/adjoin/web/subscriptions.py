@@ -53,10 +53,11 @@ async def renew_by_property(call: Call) -> Response:
 async def remove(call: Call) -> Response:
     query.check_no_options(call.request.query)
     key = await _own_key(call)
-    if not await subscriptions.remove(await call.change(), key):
+    lease = await subscriptions.remove(await call.change(), key)
+    if lease is None:
         raise NotFound
     # Before it is answered: who has the answer is sent nothing any more.
-    await call.deliveries.forget(call.tenant.number, key)
+    await call.deliveries.forget(call.tenant.number, key, lease)
     return Response(204)
 
 
