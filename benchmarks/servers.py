@@ -90,9 +90,10 @@ def bare() -> Iterator[Running]:
 
 
 @contextlib.contextmanager
-def adjoin(data_dir: Path) -> Iterator[Running]:
+def adjoin(data_dir: Path, *options: str) -> Iterator[Running]:
     port = free_port()
     command = [*_ADJOIN, "serve", "--data-dir", str(data_dir), "--port", str(port), "--no-log-requests", "--quiet"]
+    command += options
     with running(command, port, "/readyz") as server:
         yield server
 

@@ -37,6 +37,7 @@ BESIDE: Final = {
     "web/test_external_issuers.py": ["app.py", "issuers.py"],
     "web/test_headers.py": ["app.py", "exchange.py"],
     "web/test_login.py": ["login/__init__.py"],
+    "service/test_two_nodes.py": ["deliveries.py"],
     "web/test_bad_assertions.py": ["login/forms.py", "login/token.py"],
     "web/test_login_clients.py": ["login/discovery.py", "login/forms.py", "login/token.py"],
     "web/test_login_devices.py": ["login/device.py"],

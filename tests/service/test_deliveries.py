@@ -14,7 +14,7 @@ from tests.service.test_delta import hear
 
 from adjoin.odata.values import TICKS_PER_SECOND
 from adjoin.service.courier import CONNECTIONS, Answer
-from adjoin.service.deliveries import BATCH, GIVE_UP, PER_HOST
+from adjoin.service.deliveries import AT_ONCE, BATCH, GIVE_UP, PER_HOST
 from adjoin.store import applications
 from adjoin.store.tenants import ACTIVE, NO_LICENCE
 
@@ -373,7 +373,8 @@ def test_few_run_at_a_time_of_one_host_and_of_all(opens: Opens, hooks: Hooks, ho
 
     async def act() -> None:
         deliveries._carry = carry
-        await deliveries.look()
+        for _ in range(CONNECTIONS // AT_ONCE):
+            await deliveries.look()
         await enough.wait()
         await deliveries.look()
         assert len(deliveries._running) == running == most

@@ -11,7 +11,7 @@ import contextlib
 from collections import Counter
 from collections.abc import Sequence
 from enum import Enum
-from functools import partial
+from functools import lru_cache, partial
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -35,6 +35,9 @@ BATCH: Final = 100
 PER_HOST: Final = 16
 """How many receivers of one host are told at a time."""
 
+AT_ONCE: Final = 16
+"""How many are begun with at one look, so that the requests that are served meanwhile come between."""
+
 GIVE_UP: Final = 4 * 3_600 * TICKS_PER_SECOND
 """A change that could not be delivered for so long is given up, and its subscription told that it missed some."""
 
@@ -52,7 +55,7 @@ _LONGEST_WAIT: Final = 600.0
 _LOOK_AGAIN: Final = 1.0
 _PAUSE: Final = 0.05
 _TURNS_AT_ONCE: Final = 1_000
-_DUE_AT_ONCE: Final = 1_000
+_DUE_AT_ONCE: Final = (64, 1_000)
 _TABLE: Final = table_of(model.CONNECTOR)
 _BEHIND_ALL_KEYS: Final = "~"
 
@@ -148,7 +151,13 @@ class Deliveries:
                 await self._database.write(lambda session: deliveries.drop_ended(session, now))
             for tenant in subscribed:
                 await self._note_turns(tenant, now)
-            await self._begin(self._chosen(await deliveries.due(reader, now, now + WARN, _DUE_AT_ONCE)), now)
+            for most in _DUE_AT_ONCE:
+                due = await deliveries.due(reader, now, now + WARN, most)
+                chosen = self._chosen(due)
+                # What is first in line may be of hosts that are told as much as they can be; others are behind it.
+                if len(due) < most or len(chosen) == self._room():
+                    break
+            await self._begin(chosen, now)
 
     async def _stop_where_ended(self) -> None:
         """Stop telling subscriptions that another node has deleted, or has taken over."""
@@ -175,13 +184,16 @@ class Deliveries:
         chosen: list[Delivery] = []
         hosts = self._hosts.copy()
         for each in due:
-            if len(self._running) + len(chosen) >= CONNECTIONS:
+            if len(chosen) == self._room():
                 break
             host = _host(each.url)
             if (each.tenant, each.subscription) not in self._running and hosts[host] < PER_HOST:
                 hosts[host] += 1
                 chosen.append(each)
         return chosen
+
+    def _room(self) -> int:
+        return min(AT_ONCE, CONNECTIONS - len(self._running))
 
     async def _begin(self, chosen: Sequence[Delivery], now: int) -> None:
         if not chosen:
@@ -310,5 +322,6 @@ async def _note_some_turns(session: Session, tenant: int, now: int) -> int:
     return len(found)
 
 
+@lru_cache(maxsize=8_192)
 def _host(url: str) -> str:
     return urlsplit(url).hostname or ""
