@@ -59,10 +59,11 @@ class Recorder:
     now: float
     keep_days: int
     turns: Turns
+    logs: bool = True
 
-    def of_service(self) -> Recorder:
-        """The record of what the service does by itself in the course of the request."""
-        return replace(self, actor=_SERVICE)
+    def of_service(self, *, logs: bool = True) -> Recorder:
+        """The record of what the service does by itself in the course of the request; whether it `logs` its changes."""
+        return replace(self, actor=_SERVICE, logs=logs)
 
     async def change(
         self,
@@ -85,7 +86,7 @@ class Recorder:
         activity = f"{operation} {resource['auditResourceType']}"
         await self._add(session, tenant, activity, operation, SUCCESS, _COMPONENT, [resource])
         key = resource["resourceId"]
-        if entity.qualified in _TRACKED and isinstance(key, str):
+        if self.logs and entity.qualified in _TRACKED and isinstance(key, str):
             await changes.append(session, tenant, key, _KINDS[operation], Instant.from_unix(self.now).ticks)
 
     async def act(self, session: Session, tenant: int, entity: EntityType, words: str, row: Row) -> None:
