@@ -12,6 +12,7 @@ from tests.server import LIST, NOWHERE, ORIGIN, PUBLISHED, Answer, Server
 
 from adjoin.odata.values import Instant
 from adjoin.store import changes, rows
+from adjoin.store import settings as store_settings
 from adjoin.store.database import Session
 from adjoin.store.tables import CONNECTORS
 from adjoin.store.tenants import Tenant
@@ -189,6 +190,39 @@ def test_a_link_from_a_future_that_was_taken_back_is_gone(server: Server) -> Non
     link = latest(server)
     server.clock.time -= 3_600
     assert server.follow(link).status == 410
+
+
+class TestAfterARestore:
+    """An older state is put in place of the database, and goes on until its log is as long again."""
+
+    def test_a_link_of_changes_that_were_undone_is_gone(self, server: Server) -> None:
+        server.create()
+        link = latest(server)
+        server.clock.time += 60
+        tenant = server.tenant().number
+
+        async def undo(session: Session) -> None:
+            for table in ("changes", "change_counters", "domain_join_connectors"):
+                await session.fetch(f"DELETE FROM {table} WHERE tenant = ?1", (tenant,))
+
+        server.run(server.application.installation.database.write(undo))
+        for _ in range(3):
+            server.create()
+            assert server.follow(link).status == 410
+        assert server.follow(latest(server)).status == 200
+
+    def test_a_link_that_was_taken_later_than_the_copy_is_gone(self, server: Server) -> None:
+        """Check-ins alone came between the copy and the link, so that the log tells nothing of it."""
+        link = latest(server)
+
+        async def restore(session: Session) -> None:
+            before = await store_settings.find(session, store_settings.HISTORY)
+            assert before is not None
+            assert await store_settings.replace(session, store_settings.HISTORY, before, b"restored")
+
+        server.run(server.application.installation.database.write(restore))
+        assert server.follow(link).status == 410
+        assert server.follow(latest(server)).status == 200
 
 
 def test_the_log_is_bounded_in_time(server: Server) -> None:

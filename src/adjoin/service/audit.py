@@ -100,7 +100,7 @@ class Recorder:
         session: Session,
         tenant: int,
         operation: str,
-        of: tuple[str, str, str],
+        of: tuple[str, str, str | None],
         changed: Mapping[str, tuple[object, object]],
     ) -> None:
         """Record what was done to an account, an application or a tenant: `of` is its kind, its name and its id."""

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from adjoin.store.database import Unusable
 from adjoin.store.migrate import knows
+from adjoin.store.settings import HISTORY
 from adjoin.store.sqlite import APPLICATION_ID, connect
 
 _MANY: Final = 3
@@ -51,6 +52,12 @@ def examine(path: Path) -> str:
     if schema is None or not knows(schema[0]):
         raise Unusable(f"The database {path} is of a version of adjoin that this one does not know; update adjoin.")
     return str(schema[0])
+
+
+def begin_history(path: Path, name: bytes) -> None:
+    """Have a copy that nobody uses begin a history of its own: what was told of the other says nothing of it."""
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("INSERT OR REPLACE INTO settings (name, value) VALUES (?, ?)", (HISTORY, name))
 
 
 def found_faults(connection: sqlite3.Connection) -> list[str]:
