@@ -45,7 +45,7 @@ _OPTIONS: Final = {
 class Server:
     """A server that can be stopped and started. Its data are in a folder that goes with it, or on disks of a test's."""
 
-    def __init__(self, disks: tuple[Path, Path] | None = None, **options: str) -> None:
+    def __init__(self, disks: tuple[Path, Path] | None = None, /, **options: str) -> None:
         """`disks` are empty folders, for its tables and for its log."""
         self.folder = Path(tempfile.mkdtemp(prefix="adjoin-postgresql-"))
         self.data, log = (self.folder / "data", None) if disks is None else (disks[0] / "data", disks[1] / "log")
