@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from adjoin.odata import json_schema
-from adjoin.odata.edm import EntitySet, EntityType, Function, Model, Navigation, Property, Singleton
+from adjoin.odata.edm import Action, EntitySet, EntityType, Function, Model, Navigation, Property, Singleton
 from adjoin.odata.json_schema import Json, ref
 
 # Where a collection hangs; an entity set stands by itself.
@@ -79,7 +79,7 @@ def _paths(model: Model) -> Json:
 
 
 def _collection_paths(model: Model, path: str, root: Root, navigation: Navigation) -> Json:
-    """The collection, its count and functions, an entity, and its properties; no write without a permission for it."""
+    """The collection, its count and functions, an entity, its actions and properties; no write without permission."""
     target = navigation.target
     key = {"name": f"{target.name}-{target.key.name}", "in": "path", "required": True}
     key |= {"schema": json_schema.value(target.key), "x-ms-docs-key-type": target.name}
@@ -93,6 +93,9 @@ def _collection_paths(model: Model, path: str, root: Root, navigation: Navigatio
     for function in model.functions:
         if function.binding is target:
             paths[f"{path}/{model.namespace}.{function.name}()"] = {"get": _call_function(root, navigation, function)}
+    for action in model.actions:
+        if action.binding is target:
+            paths[f"{at}/{action.name}"] = {"parameters": [key], "post": _call_action(root, navigation, action)}
     for declared in target.properties:
         for name, item in _property_paths(f"{at}/{declared.name}", root, navigation, declared).items():
             paths[name] = {"parameters": [key], **item}
@@ -294,6 +297,17 @@ def _call_function(root: Root, navigation: Navigation, function: Function) -> Js
         "responses": {"200": page, **_refusals(*_QUERY, 410)},
     }
     return _operation(root, navigation, "Call", more)
+
+
+def _call_action(root: Root, navigation: Navigation, action: Action) -> Json:
+    more = {
+        "summary": f"Call {action.name} on {navigation.target.name}",
+        "operationId": f"{root.name}.{navigation.name}.{action.name}",
+        "description": action.description,
+        "parameters": _parameters(*_REPEATABLE),
+        "responses": {"204": _nothing("Done.", "Repeatability-Result"), **_refusals(400, 404, 412)},
+    }
+    return _operation(root, navigation, "Call", more, writes=True)
 
 
 def _set_property(root: Root, navigation: Navigation, declared: Property, verb: str, content: Json) -> Json:

@@ -100,6 +100,25 @@ async def renew(change: Change, key: str, values: Mapping[str, Value]) -> Stored
     return await change.carry_out(act)
 
 
+async def reauthorize(change: Change, key: str) -> bool:
+    """Take a caller's word that it is entitled still; False: there is none.
+
+    Nothing is another after it: whether an application may be told is looked at whenever it is told, and the end of a
+    subscription is moved by its renewal alone, as at Graph.
+    """
+    tenant = change.tenant.number
+    there: list[bool] = []
+
+    async def act(session: Session) -> None:
+        found = await rows.get(session, _TABLE, tenant, key)
+        there[:] = [found is not None]
+        if found is not None and change.recorder is not None:
+            await change.recorder.act(session, tenant, _ENTITY, "Reauthorize", _without_queries(found.row))
+
+    await change.carry_out(act)
+    return all(there)
+
+
 async def remove(change: Change, key: str) -> Lease | None:
     """End a subscription, and give the lease that there was on it; None: there is none."""
     tenant = change.tenant.number

@@ -1,4 +1,4 @@
-"""Operations that subscriptions have of their own: create, renew, remove. The others are those of every entity."""
+"""Operations that subscriptions have of their own: create, renew, reauthorize, remove. All else is every entity's."""
 
 from __future__ import annotations
 
@@ -48,6 +48,13 @@ async def renew_by_property(call: Call) -> Response:
     value = reader.read_single(call.declared, await call.request.body())
     changed = await _renewed(call, await _own_key(call), {call.declared.name: value})
     return Response(204, headers=[("etag", headers.entity_tag(changed.version))])
+
+
+async def reauthorize(call: Call) -> Response:
+    query.check_no_options(call.request.query)
+    if not await subscriptions.reauthorize(await call.change(), await _own_key(call)):
+        raise NotFound
+    return Response(204)
 
 
 async def remove(call: Call) -> Response:
