@@ -80,13 +80,18 @@ class _Ended(Unreachable):
 
 
 class Courier:
-    """Connections to receivers. Make, use and close it on one event loop."""
+    """Connections to receivers. Make, use and close it on one event loop.
+
+    The system's authorities are loaded at the first use, in a thread: a service that notifies nobody never pays for
+    them.
+    """
 
     def __init__(self, allowed: Allowed, authorities: Path | None = None) -> None:
         self._allowed = allowed
-        self._context = ssl.create_default_context()
-        if authorities is not None:
-            self._context.load_verify_locations(authorities)
+        self._authorities = authorities
+        self._first = asyncio.Lock()
+        # A file that is none is found at the start.
+        self._context = None if authorities is None else _trusting(authorities)
         self._kept: defaultdict[Receiver, list[_Connection]] = defaultdict(list)
         self._turns = asyncio.Semaphore(CONNECTIONS)
 
@@ -149,7 +154,7 @@ class Courier:
 
     async def _connected(self, receiver: Receiver) -> _Connection:
         error: Exception = Unreachable(f"{receiver.host} has no address that may be called")
-        tls, name = (self._context, receiver.host) if receiver.scheme == "https" else (None, None)
+        tls, name = (await self._trust(), receiver.host) if receiver.scheme == "https" else (None, None)
         for address in await _addresses(receiver.host, receiver.port):
             if not self._allowed.address(receiver.host, receiver.port, address):
                 continue
@@ -163,11 +168,25 @@ class Courier:
                 error = failed
         raise error
 
+    async def _trust(self) -> ssl.SSLContext:
+        async with self._first:
+            if self._context is None:
+                self._context = await asyncio.to_thread(_trusting, self._authorities)
+            return self._context
+
     async def close(self) -> None:
         for kept in self._kept.values():
             for each in kept:
                 each.drop()
         self._kept.clear()
+
+
+def _trusting(authorities: Path | None) -> ssl.SSLContext:
+    """The system's authorities, and those of a PEM file."""
+    context = ssl.create_default_context()
+    if authorities is not None:
+        context.load_verify_locations(authorities)
+    return context
 
 
 async def _addresses(host: str, port: int) -> list[str]:
