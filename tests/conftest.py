@@ -13,6 +13,7 @@ from tests import postgresql as postgresql_
 from tests.server import Server, config_of
 
 from adjoin.identity.keys import open_ring
+from adjoin.service.courier import Carry
 
 Opens = Callable[..., Server]
 
@@ -21,16 +22,20 @@ ON_BOTH: Final = (
     "test_batch",
     "test_connector_api",
     "test_connector_histories",
+    "test_deliveries",
+    "test_delta",
     "test_failures",
     "test_graph",
     "test_intermediate",
     "test_minimal",
     "test_paging",
+    "test_subscriptions.TestRenewal",
+    "test_subscriptions.TestWhoseTheyAre",
     "test_tenants",
     "test_updatable",
     "web.test_silence",
 )
-"""The modules, by a part of their names, whose services run on SQLite and on PostgreSQL; the store's tests all do."""
+"""The modules and classes, by a part of their names, whose services run on both databases; the store's tests all do."""
 
 
 @pytest.fixture(scope="session")
@@ -59,13 +64,14 @@ def data_dir(folder: Path, keys: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def database_kind(request: pytest.FixtureRequest) -> str:
-    """Which database the services of a module have; what is in ON_BOTH runs with each."""
+    """Which database the services of a module or class have; what is in ON_BOTH runs with each."""
     kind: str = getattr(request, "param", "sqlite")
     return kind
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "database_kind" in metafunc.fixturenames and any(part in metafunc.module.__name__ for part in ON_BOTH):
+    name = f"{metafunc.module.__name__}.{metafunc.cls.__name__ if metafunc.cls else ''}"
+    if "database_kind" in metafunc.fixturenames and any(part in name for part in ON_BOTH):
         metafunc.parametrize("database_kind", ["sqlite", "postgresql"], indirect=True, scope="module")
 
 
@@ -79,16 +85,20 @@ def place(kind: str, request: pytest.FixtureRequest, stack: ExitStack) -> dict[s
 
 @pytest.fixture
 def opens(tmp_path: Path, keys: Path, database_kind: str, request: pytest.FixtureRequest) -> Iterator[Opens]:
-    """Opens services with settings of a test's own; they are closed at its end."""
+    """Opens services with settings of a test's own; they are closed at its end.
+
+    Those of another name have a data directory of their own; on PostgreSQL they are nodes on one database.
+    """
     with ExitStack() as stack:
         where = place(database_kind, request, stack)
 
-        def open_one(**changes: Any) -> Server:
-            changes = {**where, **changes}
-            folder = tmp_path / "data"
+        def open_one(
+            name: str = "data", kind: type[Server] = Server, carry: Carry | None = None, **changes: Any
+        ) -> Server:
+            folder = tmp_path / name
             if not folder.exists():
                 data_dir(folder, keys)
-            return stack.enter_context(Server(config_of(folder, **changes)))
+            return stack.enter_context(kind(config_of(folder, **{**where, **changes}), carry=carry))
 
         yield open_one
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
-from tests.server import Server, config_of
+from tests.server import Server
 
 from adjoin.odata.values import Instant
 from adjoin.service.courier import Answer, Unreachable
@@ -62,9 +61,9 @@ class Quiet(Server):
         return self
 
 
-def opened(folder: Path, hooks: Hooks, **changes: Any) -> Server:
+def opened(opens: Callable[..., Server], hooks: Hooks, **changes: Any) -> Server:
     """A service that may notify these receivers, and does so when `deliver` says so."""
-    return Quiet(config_of(folder, **{"webhook_allow": ("hooks.example",), **changes}), carry=hooks)
+    return opens(kind=Quiet, carry=hooks, **{"webhook_allow": ("hooks.example",), **changes})
 
 
 def asked(server: Server, minutes: float = 60, **changes: object) -> dict[str, object]:
@@ -90,3 +89,9 @@ def subscribe(server: Server, minutes: float = 60, token: str = "", **changes: o
 def deliver(server: Server) -> None:
     """Let everything be delivered that is due now."""
     server.run(server.application.deliveries.settled())
+
+
+def die(server: Server) -> None:
+    """End a service as `kill -9` does: its deliveries let go of nothing, and note nothing."""
+    server.application.deliveries._holder = "nobody"
+    server.close()

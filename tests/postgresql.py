@@ -43,25 +43,27 @@ _OPTIONS: Final = {
 
 
 class Server:
-    """A server that can be stopped and started. Its data are in a folder that goes with it."""
+    """A server that can be stopped and started. Its data are in a folder that goes with it, or on disks of a test's."""
 
-    def __init__(self, **options: str) -> None:
+    def __init__(self, disks: tuple[Path, Path] | None = None, /, **options: str) -> None:
+        """`disks` are empty folders, for its tables and for its log."""
         self.folder = Path(tempfile.mkdtemp(prefix="adjoin-postgresql-"))
+        self.data, log = (self.folder / "data", None) if disks is None else (disks[0] / "data", disks[1] / "log")
         assert _PACKAGE is not None
         assert _PACKAGE.origin is not None
         self._programs, self._options = Path(_PACKAGE.origin).parent / "pginstall", {**_OPTIONS, **options}
         self._process: subprocess.Popen[bytes] | None = None
         self._account = _account()
         if self._account is not None:
-            os.chown(self.folder, self._account["user"], self._account["group"])
+            for each in (self.folder, *(disks or ())):
+                os.chown(each, self._account["user"], self._account["group"])
             self._programs = self._readable()
-        self._run("initdb", "-D", str(self.data), "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--no-sync")
+        # On a disk of its own the log is small, and its parts are, too: it is soon full.
+        apart = () if log is None else ("--waldir", str(log), "--wal-segsize=1")
+        usual = ("-U", "postgres", "--auth=trust", "--encoding=UTF8", "--no-sync")
+        self._run("initdb", "-D", str(self.data), *usual, *apart)
         self.start()
         self.execute(f"CREATE ROLE {ROLE} LOGIN CREATEDB")
-
-    @property
-    def data(self) -> Path:
-        return self.folder / "data"
 
     def url(self, database: str, role: str = ROLE) -> str:
         return f"postgresql://{role}@/{database}?host={quote(str(self.folder))}"
@@ -84,6 +86,22 @@ class Server:
             self._process.send_signal(how)
             self._process.wait(30)
             self._process = None
+
+    def restart_if_ended(self) -> None:
+        """Start it again if it has given up, as whatever manages services does."""
+        if self._process is not None and self._process.poll() is not None:
+            self.start()
+
+    def limit_files(self, size: int | None) -> None:
+        """Let its files grow to so many bytes, or as they like."""
+        if self._process is None or self._process.poll() is not None:
+            return
+        number = self._process.pid
+        children = Path(f"/proc/{number}/task/{number}/children").read_text("ascii").split()
+        for each in (number, *children):
+            # One of its account's own may limit it. Some may have ended meanwhile.
+            command = ["prlimit", f"--pid={each}", f"--fsize={'unlimited' if size is None else size}:unlimited"]
+            subprocess.run(command, capture_output=True, check=False, **self._as())
 
     def remove(self) -> None:
         self.stop(signal.SIGQUIT)

@@ -111,6 +111,7 @@ class Server:
         self.world = World(now=self.clock, random=self.random.randbytes)
         self.application = app.create(config, self.world, carry=carry)
         self._runner = asyncio.Runner()
+        self._closed = False
         self._tokens: dict[str, str] = {}
         self._first: Tenant | None = None
 
@@ -119,8 +120,14 @@ class Server:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.run(self.application.close())
-        self._runner.close()
+        self.close()
+
+    def close(self) -> None:
+        """Stop the service, if it has not been stopped yet."""
+        if not self._closed:
+            self._closed = True
+            self.run(self.application.close())
+            self._runner.close()
 
     def run(self, act: Awaitable[T]) -> T:
         """What `act` gives, on the loop of this application."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from adjoin.odata.edm import (
+    Action,
     ComplexType,
     EntitySet,
     EntityType,
@@ -275,6 +276,10 @@ SUBSCRIPTIONS: Final = EntitySet(
 
 DELTA: Final = Function("delta", CONNECTOR, "Connectors that were created, changed or deleted since the last call.")
 
+REAUTHORIZE: Final = Action(
+    "reauthorize", SUBSCRIPTION, "Reauthorize a subscription when you receive a reauthorizationRequired challenge."
+)
+
 
 def _device_management(*navigations: Navigation) -> EntityType:
     return EntityType(
@@ -301,6 +306,7 @@ def _version(
     complexes: tuple[ComplexType, ...] = (),
     entity_sets: tuple[EntitySet, ...] = (),
     functions: tuple[Function, ...] = (),
+    actions: tuple[Action, ...] = (),
 ) -> Model:
     return Model(
         namespace=_NAMESPACE,
@@ -312,6 +318,7 @@ def _version(
         singletons=(Singleton("deviceManagement", device_management, read=_READ),),
         entity_sets=entity_sets,
         functions=functions,
+        actions=actions,
     )
 
 
@@ -324,6 +331,7 @@ BETA: Final = _version(
     complexes=(AUDIT_ACTOR, AUDIT_PROPERTY, AUDIT_RESOURCE),
     entity_sets=(SUBSCRIPTIONS,),
     functions=(DELTA,),
+    actions=(REAUTHORIZE,),
 )
 V1: Final = _version(_device_management())
 

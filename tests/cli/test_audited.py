@@ -72,6 +72,25 @@ def test_changes_of_licences(run: Run, folder: Path) -> None:
     ]
 
 
+def test_a_new_tenant_begins_its_own_trail(run: Run, folder: Path) -> None:
+    made = run("tenant", "add", "second", "--json")
+    (event,) = events(folder)
+    assert (event["activity"], event["resource"]["resourceId"]) == ("Create Tenant", made["tenant_id"])
+    assert rows(folder, "SELECT tenant FROM audit_events") == [(2,)]
+    run("tenant", "remove", "second", "--yes")
+    assert events(folder) == []
+
+
+def test_invitations(run: Run, folder: Path) -> None:
+    made = run("connector", "invite", "--domain", "corp.example", "--json")
+    (event,) = events(folder)
+    assert (event["activity"], event["resource"]["displayName"]) == ("Create Invitation", "corp.example")
+    assert event["resource"]["modifiedProperties"] == [
+        {"displayName": "expires", "oldValue": None, "newValue": made["expires"]}
+    ]
+    assert made["code"] not in str(rows(folder, "SELECT * FROM audit_events"))
+
+
 def test_what_is_refused_is_no_change(run: Run, folder: Path) -> None:
     run("app", "add", "a", "-p", WRITE)
     for words in (("app", "add", "a", "-p", WRITE), ("app", "revoke", "b"), ("user", "revoke", "b")):

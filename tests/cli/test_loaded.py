@@ -21,7 +21,6 @@ _PYTHON: Final = (sys.executable, "-X", "importtime", "-m", "adjoin")
 _SELDOM: Final = {
     "adjoin.identity.certificates": "a certificate is made",
     "adjoin.odata.openapi": "somebody asks for the document",
-    "adjoin.service.connections": "somebody is notified",
     "adjoin.service.restore": "a restore was interrupted",
     "alembic": "a database is older than this version",
     "argon2": "somebody signs in with a password",

@@ -51,6 +51,7 @@ def urls() -> list[str]:
         found += [below, f"{below}/$count", f"{below}/{{{entity_set.target.name}-id}}"]
         found += _properties([(found[-1], entity_set.target)])
     found += [f"/deviceManagement/domainJoinConnectors/microsoft.graph.{each.name}()" for each in model.BETA.functions]
+    found += [f"/subscriptions/{SUBSCRIPTION_KEY}/{each.name}" for each in model.BETA.actions]
     return found
 
 
@@ -83,7 +84,7 @@ def body_for(method: str, url: str) -> object:
 def test_there_is_a_url_for_every_kind_of_resource() -> None:
     templates = {Kind.SERVICE: "/", Kind.METADATA: "/$metadata", Kind.BATCH: "/$batch"}
     assert set(templates.values()) <= set(urls())
-    assert len(Kind) == 10, "a new kind of resource needs its URL above"
+    assert len(Kind) == 11, "a new kind of resource needs its URL above"
 
 
 def test_what_is_routed_is_described_and_what_is_described_is_routed(service: Service, document: Json) -> None:

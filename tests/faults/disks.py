@@ -53,10 +53,10 @@ class Disk:
 
 
 @contextlib.contextmanager
-def disk(folder: Path, *, mount: bool) -> Iterator[Disk]:
+def disk(folder: Path, *, mount: bool, size: str = "48m") -> Iterator[Disk]:
     """A disk at `folder`: a small tmpfs if `mount` and if this process may mount."""
     folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", str(folder)]
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
     mounted = mount and os.geteuid() == 0 and subprocess.run(command, check=False, capture_output=True).returncode == 0
     try:
         yield Disk(folder, mounted)

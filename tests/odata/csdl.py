@@ -18,6 +18,7 @@ from xml.etree.ElementTree import Element
 from hypothesis import strategies as st
 
 from adjoin.odata.edm import (
+    Action,
     ComplexType,
     EntitySet,
     EntityType,
@@ -63,7 +64,7 @@ def json_of_xml(text: bytes) -> Json:
         match each.tag.removeprefix(EDM):
             case "Annotation":
                 members |= _annotation(each, includes)
-            case "Function":
+            case "Function" | "Action":
                 members.setdefault(each.attrib["Name"], []).append(_function(each, includes))
             case _:
                 members[each.attrib["Name"]] = _element(each, includes)
@@ -76,7 +77,7 @@ def _annotation(element: Element, includes: Mapping[str, str]) -> Json:
 
 
 def _function(element: Element, includes: Mapping[str, str]) -> Json:
-    members: Json = {"$Kind": "Function", "$Parameter": []}
+    members: Json = {"$Kind": element.tag.removeprefix(EDM), "$Parameter": []}
     if element.attrib.get("IsBound") == "true":
         members["$IsBound"] = True
     for child in element:
@@ -170,7 +171,7 @@ class _Reader:
         types = [self._type(name) for name, each in self.schema.items() if self._kind(each).endswith("Type")]
         roots = {name: each for name, each in self.schema[self.container].items() if name[0] not in "$@"}
         sets = {name: each for name, each in roots.items() if each.get("$Collection")}
-        overloads = [(name, each) for name, each in self.schema.items() if isinstance(each, list)]
+        overloads = [(name, each) for name, group in self.schema.items() if isinstance(group, list) for each in group]
         return Model(
             namespace=self.namespace,
             alias=self.schema["$Alias"],
@@ -180,7 +181,8 @@ class _Reader:
             entities=tuple(each for each in types if isinstance(each, EntityType)),
             singletons=tuple(self._singleton(name, each) for name, each in roots.items() if name not in sets),
             entity_sets=tuple(self._entity_set(name, each) for name, each in sets.items()),
-            functions=tuple(self._function(name, each) for name, group in overloads for each in group),
+            functions=tuple(self._function(name, each) for name, each in overloads if each["$Kind"] == "Function"),
+            actions=tuple(self._action(name, each) for name, each in overloads if each["$Kind"] == "Action"),
         )
 
     def _entity_set(self, name: str, declared: Json) -> EntitySet:
@@ -197,6 +199,12 @@ class _Reader:
         assert declared["$IsBound"]
         assert {**declared["$ReturnType"], "$Name": parameter["$Name"]} == parameter
         return Function(name, self._entity_type(parameter["$Type"]), declared.get("@Core.Description", ""))
+
+    def _action(self, name: str, declared: Json) -> Action:
+        (parameter,) = declared["$Parameter"]
+        assert declared["$IsBound"]
+        assert "$ReturnType" not in declared
+        return Action(name, self._entity_type(parameter["$Type"]), declared.get("@Core.Description", ""))
 
     def _kind(self, member: object) -> str:
         return str(member.get("$Kind", "")) if isinstance(member, dict) else ""
@@ -331,7 +339,7 @@ def _properties(
 
 @st.composite
 def models(draw: st.DrawFn) -> Model:
-    """One singleton with two contained collections, one of them read-only, an entity set, and perhaps functions."""
+    """A singleton with two contained collections, one of them read-only, an entity set, perhaps functions, actions."""
     namespace = "example.model"
     state = EnumType("state", namespace, {"on": 0, "off": draw(st.integers(1, 2**31 - 1))}, draw(_TEXT))
     inner = ComplexType("inner", namespace, _properties(draw, [*Primitive, state], 3), draw(_TEXT))
@@ -350,4 +358,7 @@ def models(draw: st.DrawFn) -> Model:
     entities = (base, root, item, event)
     sets = (EntitySet("all", item, draw(_TEXT), draw(_PERMISSIONS), draw(_PERMISSIONS)),)
     functions = (Function("newest", draw(st.sampled_from([item, event])), draw(_TEXT)),) if draw(st.booleans()) else ()
-    return Model(namespace, "m", "Container", (state,), entities, (singleton,), (inner, outer), sets, functions)
+    actions = (Action("wake", draw(st.sampled_from([item, event])), draw(_TEXT)),) if draw(st.booleans()) else ()
+    return Model(
+        namespace, "m", "Container", (state,), entities, (singleton,), (inner, outer), sets, functions, actions
+    )

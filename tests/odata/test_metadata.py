@@ -145,6 +145,12 @@ class TestPublishedFacts:
         entity_set = {"Name": "subscriptions", "EntityType": "microsoft.graph.subscription"}
         assert attributes(".//EntityContainer/EntitySet") == entity_set
 
+    def test_the_action(self) -> None:
+        """As Graph declares it: POST /subscriptions/{id}/reauthorize, with no body and no result."""
+        action = ".//Action[@Name='reauthorize']"
+        assert attributes(action) == {"Name": "reauthorize", "IsBound": "true"}
+        assert attributes(f"{action}/Parameter") == {"Name": "bindingParameter", "Type": "graph.subscription"}
+
     def test_the_function(self) -> None:
         """As Graph declares delta functions, which it has for other types (graph-contract 3.11)."""
         function = ".//Function[@Name='delta']"
@@ -339,6 +345,7 @@ _ELEMENTS: dict[str, tuple[dict[str, str], dict[str, str], dict[str, tuple[int, 
             "ComplexType": (0, 99),
             "EntityType": (0, 99),
             "Function": (0, 99),
+            "Action": (0, 99),
             "EntityContainer": (0, 1),
             "Annotation": (0, 99),
         },
@@ -347,6 +354,11 @@ _ELEMENTS: dict[str, tuple[dict[str, str], dict[str, str], dict[str, tuple[int, 
         {"Name": _IDENTIFIER},
         {"IsBound": _BOOLEAN, "IsComposable": _BOOLEAN},
         {"Parameter": (0, 99), "ReturnType": (1, 1), "Annotation": (0, 99)},
+    ),
+    "Action": (
+        {"Name": _IDENTIFIER},
+        {"IsBound": _BOOLEAN},
+        {"Parameter": (0, 99), "ReturnType": (0, 1), "Annotation": (0, 99)},
     ),
     "Parameter": ({"Name": _IDENTIFIER, "Type": _TYPE}, {"Nullable": _BOOLEAN}, {"Annotation": (0, 99)}),
     "ReturnType": ({"Type": _TYPE}, {"Nullable": _BOOLEAN}, {"Annotation": (0, 99)}),

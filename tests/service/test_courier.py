@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
@@ -10,12 +11,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-import httpcore
 import pytest
 
 from adjoin.identity import certificates
-from adjoin.service import connections, courier
-from adjoin.service.courier import MAX_ANSWER, Answer, Courier, TooSlow, Unreachable
+from adjoin.service import courier
+from adjoin.service.courier import CONNECTIONS, MAX_ANSWER, Answer, Courier, TooSlow, Unreachable
 from adjoin.service.receivers import Allowed
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -31,6 +31,11 @@ async def request_of(reader: asyncio.StreamReader) -> bytes:
     return head + await reader.readexactly(length)
 
 
+async def over() -> None:
+    """Wait until the receivers have seen that they were hung up on."""
+    await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}), return_exceptions=True)
+
+
 def answering(answer: bytes, seen: list[bytes] | None = None) -> Serve:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -43,6 +48,19 @@ def answering(answer: bytes, seen: list[bytes] | None = None) -> Serve:
             pass  # the courier has hung up, having heard or seen enough
         finally:
             writer.close()
+
+    return serve
+
+
+def answering_on(answer: bytes) -> Serve:
+    """As `answering`, for as long as the connection lasts."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            while True:
+                await request_of(reader)
+                writer.write(answer)
+        writer.close()
 
     return serve
 
@@ -71,7 +89,7 @@ def post(
         finally:
             await carry.close()
             server.close()
-            await asyncio.sleep(0)
+            await over()
 
     return asyncio.run(act())
 
@@ -113,16 +131,102 @@ def test_whoever_does_not_answer_in_time_has_not_answered(monkeypatch: pytest.Mo
         post(serve)
 
 
-@pytest.mark.parametrize("answer", [b"", b"SSH-2.0-x\r\n", b"HTTP/1.1 200 OK\r\n"])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"SSH-2.0-x\r\n",
+        b"HTTP/1.1 200 OK\r\n",
+        b"HTTP/2 200 OK\r\n\r\n",
+        b"HTTP/1.1 2000 OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nok",
+        b"HTTP/1.1 200 OK\r\nX: " + b"x" * 20_000 + b"\r\n\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\n" * 10,
+    ],
+)
 def test_what_is_no_http_is_no_answer(answer: bytes) -> None:
     with pytest.raises(Unreachable):
         post(answering(answer))
 
 
-def test_a_name_that_leads_inside_is_not_called_where_any_public_host_is_allowed() -> None:
+@pytest.mark.parametrize(
+    ("answer", "body"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\nto the end", b"to the end"),
+        (b"HTTP/1.0 200 OK\r\ncontent-type:text/plain\r\nCONTENT-LENGTH: 2\r\n\r\nok", b"ok"),
+        (b"HTTP/1.1 200\r\nContent-Type: text/plain\r\nContent-Length: 0\r\n\r\n", b""),
+        (
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n%b"
+            % b"3\r\nany\r\n5;x=y\r\nthing\r\n0\r\n\r\n",
+            b"anything",
+        ),
+        (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\nok", b"ok"),
+    ],
+)
+def test_the_forms_that_answers_have(answer: bytes, body: bytes) -> None:
+    assert post(answering(answer)) == Answer(200, "text/plain", body)
+
+
+@pytest.mark.parametrize(("answered", "opened"), [(1, 3), (2, 2), (9, 1)])
+def test_a_connection_is_used_again_and_another_made_where_its_receiver_closed_it(answered: int, opened: int) -> None:
+    """A receiver that closes each connection after so many answers, and does not say so."""
+    connections = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            for _ in range(answered):
+                await request_of(reader)
+                writer.write(OK)
+                await writer.drain()
+        writer.close()
+
+    async def act() -> list[int]:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        carry, port = Courier(Allowed.parse(("http://127.0.0.1",))), server.sockets[0].getsockname()[1]
+        statuses = [(await carry(f"http://127.0.0.1:{port}/", b"{}", "application/json")).status for _ in range(3)]
+        await carry.close()
+        server.close()
+        await over()
+        return statuses
+
+    assert asyncio.run(act()) == [202, 202, 202]
+    assert connections == opened
+
+
+def test_connections_that_wait_for_use_are_bounded() -> None:
+    async def act() -> int:
+        servers = [await asyncio.start_server(answering_on(OK), "127.0.0.1", 0) for _ in range(CONNECTIONS + 3)]
+        carry = Courier(Allowed.parse(("http://127.0.0.1",)))
+        for each in servers:
+            url = f"http://127.0.0.1:{each.sockets[0].getsockname()[1]}/"
+            assert (await carry(url, b"{}", "application/json")).status == 202
+        kept = sum(map(len, carry._kept.values()))
+        await carry.close()
+        for each in servers:
+            each.close()
+        await over()
+        return kept
+
+    assert asyncio.run(act()) == CONNECTIONS
+
+
+def test_a_name_that_leads_inside_is_not_called_where_any_public_host_is_allowed(tmp_path: Path) -> None:
+    certificates.ensure(tmp_path, ["localhost"], datetime.now(UTC))
     seen: list[bytes] = []
     with pytest.raises(Unreachable, match="no address that may be called"):
-        post(answering(OK, seen), allowed="*", host="localhost")
+        post(answering(OK, seen), allowed="*", host="localhost", tls=tmp_path)
+    assert seen == []
+
+
+def test_a_host_that_is_no_longer_allowed_is_not_called() -> None:
+    seen: list[bytes] = []
+    with pytest.raises(Unreachable, match="has to begin with https"):
+        post(answering(OK, seen), allowed="127.0.0.1")
     assert seen == []
 
 
@@ -134,13 +238,13 @@ def test_a_name_is_resolved_once_and_what_is_called_is_what_was_looked_at(monkey
         asked.append(host)
         return ["127.0.0.1"] if len(asked) > 1 else ["192.0.2.1"]
 
-    async def connect(self: object, host: str, *_: object) -> None:
+    async def connect(host: str, *_: object, **__: object) -> None:
         called.append(host)
-        raise httpcore.ConnectError("as the test has it")
+        raise ConnectionRefusedError("as the test has it")
 
     called: list[str] = []
-    monkeypatch.setattr(connections, "_addresses", addresses)
-    monkeypatch.setattr(httpcore.AnyIOBackend, "connect_tcp", connect)
+    monkeypatch.setattr(courier, "_addresses", addresses)
+    monkeypatch.setattr(asyncio, "open_connection", connect)
     with pytest.raises(Unreachable):
         post(answering(OK), allowed="http://rebound.example", host="rebound.example")
     assert (asked, called) == (["rebound.example"], ["192.0.2.1"])

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import count
-from pathlib import Path
 from typing import Any, Final
 
-import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
-from tests.server import LIST, ORIGIN, PUBLISHED, Answer, Server, config_of
+from tests.server import LIST, ORIGIN, PUBLISHED, Answer, Server
 
 from adjoin.odata.values import TICKS_PER_SECOND, Instant
 from adjoin.store import changes, rows
+from adjoin.store import settings as store_settings
 from adjoin.store.database import Session
 from adjoin.store.tables import CONNECTORS
 from adjoin.store.tenants import Tenant
@@ -142,12 +140,6 @@ class Replay(RuleBasedStateMachine):
             assert client.copy == listed
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    with Server(config_of(tmp_path / "data")) as opened:
-        yield opened
-
-
 def test_every_page_applied_gives_the_list(server: Server) -> None:
     numbers = count()
     checked = settings(max_examples=15, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck))
@@ -198,6 +190,39 @@ def test_a_link_from_a_future_that_was_taken_back_is_gone(server: Server) -> Non
     link = latest(server)
     server.clock.time -= 3_600
     assert server.follow(link).status == 410
+
+
+class TestAfterARestore:
+    """An older state is put in place of the database, and goes on until its log is as long again."""
+
+    def test_a_link_of_changes_that_were_undone_is_gone(self, server: Server) -> None:
+        server.create()
+        link = latest(server)
+        server.clock.time += 60
+        tenant = server.tenant().number
+
+        async def undo(session: Session) -> None:
+            for table in ("changes", "change_counters", "domain_join_connectors"):
+                await session.fetch(f"DELETE FROM {table} WHERE tenant = ?1", (tenant,))
+
+        server.run(server.application.installation.database.write(undo))
+        for _ in range(3):
+            server.create()
+            assert server.follow(link).status == 410
+        assert server.follow(latest(server)).status == 200
+
+    def test_a_link_that_was_taken_later_than_the_copy_is_gone(self, server: Server) -> None:
+        """Check-ins alone came between the copy and the link, so that the log tells nothing of it."""
+        link = latest(server)
+
+        async def restore(session: Session) -> None:
+            before = await store_settings.find(session, store_settings.HISTORY)
+            assert before is not None
+            assert await store_settings.replace(session, store_settings.HISTORY, before, b"restored")
+
+        server.run(server.application.installation.database.write(restore))
+        assert server.follow(link).status == 410
+        assert server.follow(latest(server)).status == 200
 
 
 def test_the_log_is_bounded_in_time(server: Server) -> None:

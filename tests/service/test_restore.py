@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from tests.conftest import data_dir
 from tests.service.installed import STAMP, named, new, parts
+from tests.store.opened import rows_of
 
 from adjoin.identity.keys import open_ring
 from adjoin.service import archive
@@ -64,6 +65,15 @@ def test_makes_everything_private_but_the_authoritys_certificate(backup: Path, t
     assert modes.pop("tls/ca.pem") == 0o644
     assert {mode for name, mode in modes.items() if name in ("keys", "tls")} == {0o700}
     assert {mode for name, mode in modes.items() if name not in ("keys", "tls")} == {0o600}
+
+
+def test_begins_a_history_of_its_own(backup: Path, tmp_path: Path) -> None:
+    """So that links to changes from before are not taken for links to its own."""
+    restore(parts(tmp_path / "new"), backup, STAMP)
+    restore(parts(tmp_path / "other"), backup, "20270115T080001Z")
+    sql = "SELECT value FROM settings WHERE name = 'history'"
+    names = [rows_of(tmp_path / each / "adjoin.db", sql) for each in ("saved", "new", "other")]
+    assert len({name for ((name,),) in names}) == 3
 
 
 def test_replaces_an_installation_only_when_told(backup: Path, present: Path) -> None:

@@ -242,8 +242,8 @@ class TestChanges:
             dropped = [
                 await database.write(lambda session: rows.drop_removed(session, TABLE, 1, NOW, 1)) for _ in range(3)
             ]
-            assert [[each.row[0] for each in some] for some in dropped] == [[guid(1)], [guid(0)], []]
-            assert [each.row[3] for some in dropped for each in some] == ["inactive", "inactive"]
+            assert [[each.row[0] for each, _ in some] for some in dropped] == [[guid(1)], [guid(0)], []]
+            assert [each.row[3] for some in dropped for each, _ in some] == ["inactive", "inactive"]
             assert await rows.count(database.reader, TABLE, 1) == 2
 
         on(path, act)
@@ -252,7 +252,7 @@ class TestChanges:
         async def act(database: Database) -> None:
             await filled(database, [(ACTIVE, 31 * DAY), (ERROR, 33 * DAY)])
             dropped = await database.write(lambda session: rows.drop_removed(session, TABLE, 1, NOW, 9, guid(0)))
-            assert [each.row[0] for each in dropped] == [guid(0)]
+            assert [(each.row[0], when) for each, when in dropped] == [(guid(0), NOW - DAY)]
 
         on(path, act)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any, Final
 
 import pytest
+from tests.conftest import Opens
 from tests.hooks import LIFECYCLE, SUBSCRIPTIONS, URL, Hooks, asked, deliver, opened, subscribe
-from tests.server import LIST, ORIGIN, READ, SUBJECT, Answer, Server
+from tests.server import LIST, NOWHERE, ORIGIN, READ, SUBJECT, Answer, Server
 
 from adjoin.service import courier
 from adjoin.service.courier import TooSlow, Unreachable
@@ -23,9 +23,8 @@ def hooks() -> Hooks:
 
 
 @pytest.fixture
-def server(tmp_path: Path, hooks: Hooks) -> Iterator[Server]:
-    with opened(tmp_path / "data", hooks) as service:
-        yield service
+def server(opens: Opens, hooks: Hooks) -> Server:
+    return opened(opens, hooks)
 
 
 def refused(answer: Answer, said: str, code: str = "ValidationError") -> None:
@@ -237,6 +236,40 @@ class TestRenewal:
         assert server.call("DELETE", url, None, {"If-Match": 'W/"0"'}).status == 412
         tag = server.call("GET", url).headers["etag"]
         assert server.call("PATCH", url, body, {"If-Match": tag}).status == 200
+
+
+class TestReauthorization:
+    @pytest.mark.parametrize("name", ["reauthorize", "microsoft.graph.reauthorize", "graph.Reauthorize"])
+    def test_is_answered_as_graph_does_and_recorded(self, server: Server, name: str) -> None:
+        url = f"{SUBSCRIPTIONS}/{subscribe(server)}"
+        before = server.call("GET", url)
+        answer = server.call("POST", f"{url}/{name}")
+        assert (answer.status, answer.body) == (204, b"")
+        assert server.call("GET", url).json == before.json
+        token = server.token("DeviceManagementApps.Read.All")
+        events = server.call("GET", "/beta/deviceManagement/auditEvents", token=token).json["value"]
+        assert {each["activity"] for each in events} == {"Create Subscription", "Reauthorize Subscription"}
+
+    def test_moves_no_end(self, server: Server) -> None:
+        url = f"{SUBSCRIPTIONS}/{subscribe(server, minutes=10)}"
+        assert server.call("POST", f"{url}/reauthorize").status == 204
+        server.clock.time += 600
+        deliver(server)
+        assert server.call("POST", f"{url}/reauthorize").status == 404
+
+    def test_of_anothers_or_of_none_is_404(self, server: Server) -> None:
+        app, _ = server.add_app("other", READ)
+        other = server.token(READ, client_id=app.id, subject=app.object_id)
+        url = f"{SUBSCRIPTIONS}/{subscribe(server)}/reauthorize"
+        assert server.call("POST", url, token=other).status == 404
+        assert server.call("POST", f"{SUBSCRIPTIONS}/{NOWHERE}/reauthorize").status == 404
+
+    def test_takes_no_options_no_other_method_and_no_name_behind_it(self, server: Server) -> None:
+        url = f"{SUBSCRIPTIONS}/{subscribe(server)}/reauthorize"
+        assert server.call("POST", f"{url}?$select=id").status == 400
+        assert server.call("GET", url).status == 400
+        assert server.call("POST", f"{url}/x").status == 400
+        assert server.call("POST", f"{LIST}/{server.create()['id']}/reauthorize").status == 400
 
 
 def test_deleting_twice(server: Server) -> None:

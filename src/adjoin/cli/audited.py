@@ -58,10 +58,10 @@ async def tell(
     world: World,
     tenant: int,
     operation: str,
-    of: tuple[str, str, str],
+    of: tuple[str, str, str | None],
     changed: Changed | None = None,
 ) -> None:
-    """Record that the person at this machine did something to `of`: its kind, its name and its id."""
+    """Record that the person at this machine did something to `of`: its kind, its name and its id, if it has one."""
     actor: dict[str, object] = {
         "auditActorType": "ItPro",
         "userPermissions": [],

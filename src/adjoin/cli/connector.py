@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 import typer
 
-from adjoin.cli import machine
+from adjoin.cli import audited, machine
 from adjoin.cli.options import Database, DataDir, Json, Settings, TenantName, load, run, tenant_meant
 from adjoin.cli.output import print_json, print_line, print_listed
 from adjoin.odata.values import Instant
@@ -19,6 +19,7 @@ from adjoin.service.installation import Installation
 from adjoin.service.world import World
 from adjoin.store import connectors
 from adjoin.store.connectors import Connector
+from adjoin.store.database import Session
 
 group = typer.Typer(
     help="Connectors: invite and list them; enrol, run and remove one on its machine.", no_args_is_help=True
@@ -52,8 +53,13 @@ def invite(
 
     async def act(installation: Installation, world: World) -> dict[str, object]:
         meant = await tenant_meant(installation, tenant)
-        code = await enrolment.invite(installation.database, meant, domain, expires_in, world)
         expires = Instant.from_unix(int(world.now()) + expires_in)
+
+        async def tell(session: Session) -> None:
+            of, changed = ("Invitation", domain or "any domain", None), {"expires": (None, str(expires))}
+            await audited.tell(session, installation, world, meant.number, "Create", of, changed)
+
+        code = await enrolment.invite(installation.database, meant, domain, expires_in, world, tell)
         return {"tenant_id": meant.id, "code": code, "expires": str(expires), "domain": domain}
 
     made = run(load(config, data_dir=data_dir, database=database), act)

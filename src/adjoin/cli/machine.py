@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from adjoin import __version__
+from adjoin.cli import supervisor
 from adjoin.cli.options import Json
 from adjoin.cli.output import print_json, print_line
 from adjoin.connector import keys, metrics, settings
@@ -153,12 +154,20 @@ async def _run(config: Path, once: bool, metrics_port: int | None) -> None:
             return
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, connector.stop)
+            loop.add_signal_handler(number, _stop, connector)
         port = held.metrics_port if metrics_port is None else metrics_port
         async with metrics.served(port, connector.status):
             _log("info", f"{held.name} is connector {held.connector}, version {version()}.")
+            supervisor.tell(supervisor.READY)
+            lives = loop.create_task(supervisor.live())
             await connector.run()
+            lives.cancel()
             _log("info", "Stopped.")
+
+
+def _stop(connector: Connector) -> None:
+    supervisor.tell(supervisor.STOPPING)
+    connector.stop()
 
 
 def _log(level: str, sentence: str) -> None:

@@ -17,7 +17,7 @@ import typer
 from msgspec.structs import replace
 
 from adjoin import __version__
-from adjoin.cli import logs
+from adjoin.cli import logs, supervisor
 from adjoin.cli.listener import Listener, claim_address, look_of
 from adjoin.cli.options import run
 from adjoin.cli.workers import Workers
@@ -77,6 +77,7 @@ async def _listen(listener: Listener, application: Application, loaded: Config, 
 
     def stop() -> None:
         log.info("stopping")
+        supervisor.tell(supervisor.STOPPING)
         if leash is not None:
             loop.remove_reader(leash)
         listener.stop()
@@ -88,7 +89,9 @@ async def _listen(listener: Listener, application: Application, loaded: Config, 
     if leash is not None:
         loop.add_reader(leash, stop)
     running = loop.create_task(listener.run())
+    lives = loop.create_task(supervisor.live())
     if await listener.listening():
+        supervisor.tell(supervisor.READY)
         log.info("listening", version=__version__, url=_url(loaded))
         if not quiet:
             sys.stdout.write(_greeting(loaded))
@@ -96,6 +99,7 @@ async def _listen(listener: Listener, application: Application, loaded: Config, 
         # Once the first callers have been served, and before the first $filter.
         loop.call_later(1.0, lambda: loop.run_in_executor(None, words).add_done_callback(_settle))
     await running
+    lives.cancel()
 
 
 def _settle(_: object) -> None:

@@ -69,9 +69,15 @@ def add(
 
     async def act(installation: Installation, world: World) -> Tenant:
         given, created = str(tenant_id or world.new_request_id()), world.timestamp()
-        added = await installation.database.write(
-            lambda session: tenants.add(session, given, name, licence.value, created)
-        )
+
+        async def add_tenant(session: Session) -> Tenant | None:
+            new = await tenants.add(session, given, name, licence.value, created)
+            if new is not None:
+                changed = {"licence": (None, licence.value)}
+                await audited.tell(session, installation, world, new.number, "Create", ("Tenant", name, given), changed)
+            return new
+
+        added = await installation.database.write(add_tenant)
         if added is None:
             raise TenantTaken(f"There is a tenant with the name '{name}' or the id {given} already.")
         return added
@@ -97,7 +103,7 @@ def remove(
     database: Database = None,
     config: Settings = None,
 ) -> None:
-    """Remove a tenant with all that is its own: connectors and applications."""
+    """Remove a tenant with all that is its own: connectors, applications, and its audit trail."""
     if not yes:
         typer.confirm(f"Remove tenant '{tenant}' with its connectors and applications?", abort=True)
 

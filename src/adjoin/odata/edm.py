@@ -219,6 +219,15 @@ class Function:
 
 
 @dataclass(frozen=True, eq=False)
+class Action:
+    """An action without parameters and without a result, bound to an entity. Whoever may change it may call it."""
+
+    name: str
+    binding: EntityType
+    description: str = ""
+
+
+@dataclass(frozen=True, eq=False)
 class Singleton:
     """A named single entity at the service root, read-only here. `read` is as in Navigation."""
 
@@ -240,6 +249,7 @@ class Model:
     complexes: tuple[ComplexType, ...] = ()
     entity_sets: tuple[EntitySet, ...] = ()
     functions: tuple[Function, ...] = ()
+    actions: tuple[Action, ...] = ()
     _by_name: Mapping[str, EnumType | ComplexType | EntityType] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -265,10 +275,18 @@ class Model:
 
     def find_function(self, name: str, binding: EntityType) -> Function | None:
         """A function bound to a collection of this type, by its name alone or behind the namespace or its alias."""
-        qualifier, _, simple = name.lower().rpartition(".")
-        if qualifier not in ("", self.namespace.lower(), self.alias.lower()):
-            return None
+        simple = self._simple(name)
         return next((each for each in self.functions if each.binding is binding and each.name.lower() == simple), None)
+
+    def find_action(self, name: str, binding: EntityType) -> Action | None:
+        """An action bound to an entity of this type, by its name as a function's."""
+        simple = self._simple(name)
+        return next((each for each in self.actions if each.binding is binding and each.name.lower() == simple), None)
+
+    def _simple(self, name: str) -> str | None:
+        """A name in small letters without the namespace or its alias; None: it is of another namespace."""
+        qualifier, _, simple = name.lower().rpartition(".")
+        return simple if qualifier in ("", self.namespace.lower(), self.alias.lower()) else None
 
     @property
     def collections(self) -> tuple[Navigation, ...]:

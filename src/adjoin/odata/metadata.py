@@ -24,6 +24,7 @@ from adjoin.odata.capabilities import (
     Value,
 )
 from adjoin.odata.edm import (
+    Action,
     ComplexType,
     EntitySet,
     EntityType,
@@ -56,6 +57,7 @@ def csdl_xml(model: Model) -> bytes:
     schema.extend(_xml_complex(model, each) for each in model.complexes)
     schema.extend(_xml_entity(model, each) for each in model.entities)
     schema.extend(_xml_function(model, each) for each in model.functions)
+    schema.extend(_xml_action(model, each) for each in model.actions)
     container = SubElement(schema, "EntityContainer", Name=model.container)
     container.extend(_xml_entity_set(each) for each in model.entity_sets)
     container.extend(_xml_singleton(each) for each in model.singletons)
@@ -79,6 +81,8 @@ def csdl_json(model: Model) -> bytes:
     for each in model.functions:
         # Functions of one name are one member (CSDL JSON 4.01 section 12).
         schema.setdefault(each.name, []).append(_json_function(model, each))
+    for action in model.actions:
+        schema.setdefault(action.name, []).append(_json_action(model, action))
     schema[model.container] = {"$Kind": "EntityContainer", **container}
     document = {
         "$Version": "4.01",
@@ -153,6 +157,12 @@ def _xml_function(model: Model, function: Function) -> Element:
     SubElement(element, "Parameter", Name=_BINDING, Type=collection)
     SubElement(element, "ReturnType", Type=collection)
     return _xml_annotated(element, capabilities.of_type(function.description))
+
+
+def _xml_action(model: Model, action: Action) -> Element:
+    element = Element("Action", Name=action.name, IsBound="true")
+    SubElement(element, "Parameter", Name=_BINDING, Type=_type_name(model, action.binding))
+    return _xml_annotated(element, capabilities.of_type(action.description))
 
 
 def _xml_entity_set(entity_set: EntitySet) -> Element:
@@ -265,6 +275,12 @@ def _json_function(model: Model, function: Function) -> dict[str, Any]:
         "$ReturnType": collection,
     }
     return {**members, **_json_annotations(capabilities.of_type(function.description))}
+
+
+def _json_action(model: Model, action: Action) -> dict[str, Any]:
+    parameter = {"$Name": _BINDING, "$Type": _type_name(model, action.binding)}
+    members = {"$Kind": "Action", "$IsBound": True, "$Parameter": [parameter]}
+    return {**members, **_json_annotations(capabilities.of_type(action.description))}
 
 
 def _json_entity_set(entity_set: EntitySet) -> dict[str, Any]:

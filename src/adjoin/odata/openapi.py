@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from adjoin.odata import json_schema
-from adjoin.odata.edm import EntitySet, EntityType, Function, Model, Navigation, Property, Singleton
+from adjoin.odata import json_schema, permissions
+from adjoin.odata.edm import Action, EntitySet, EntityType, Function, Model, Navigation, Property, Singleton
 from adjoin.odata.json_schema import Json, ref
 
 # Where a collection hangs; an entity set stands by itself.
@@ -52,7 +52,7 @@ def openapi(model: Model, *, title: str, version: str, server_url: str, token_ur
             "parameters": _PARAMETERS,
             "headers": _HEADERS,
             "responses": {name: _refusal(status, text) for status, (name, text) in _REFUSALS.items()},
-            "securitySchemes": _security_schemes(model, token_url),
+            "securitySchemes": permissions.schemes(model, token_url),
         },
     }
 
@@ -79,7 +79,7 @@ def _paths(model: Model) -> Json:
 
 
 def _collection_paths(model: Model, path: str, root: Root, navigation: Navigation) -> Json:
-    """The collection, its count and functions, an entity, and its properties; no write without a permission for it."""
+    """The collection, its count and functions, an entity, its actions and properties; no write without permission."""
     target = navigation.target
     key = {"name": f"{target.name}-{target.key.name}", "in": "path", "required": True}
     key |= {"schema": json_schema.value(target.key), "x-ms-docs-key-type": target.name}
@@ -93,6 +93,9 @@ def _collection_paths(model: Model, path: str, root: Root, navigation: Navigatio
     for function in model.functions:
         if function.binding is target:
             paths[f"{path}/{model.namespace}.{function.name}()"] = {"get": _call_function(root, navigation, function)}
+    for action in model.actions:
+        if action.binding is target:
+            paths[f"{at}/{action.name}"] = {"parameters": [key], "post": _call_action(root, navigation, action)}
     for declared in target.properties:
         for name, item in _property_paths(f"{at}/{declared.name}", root, navigation, declared).items():
             paths[name] = {"parameters": [key], **item}
@@ -159,7 +162,7 @@ def _get_singleton(root: Singleton) -> Json:
         "operationId": f"{root.name}.{root.type.name}.Get{_capital(root.name)}",
         "parameters": [*_projection(root.type), *_parameters()],
         "responses": {"200": _entity_answer(root.type), **_refusals(*_QUERY)},
-        "security": _security(root.read),
+        "security": permissions.needed(root.read),
     }
 
 
@@ -169,7 +172,7 @@ def _operation(root: Root, navigation: Navigation, verb: str, more: Json, *, wri
         "tags": [f"{root.name}.{navigation.target.name}"],
         "operationId": f"{root.name}.{verb}{_capital(navigation.name)}",
         **more,
-        "security": _security(navigation.write if writes else navigation.read),
+        "security": permissions.needed(navigation.write if writes else navigation.read),
     }
 
 
@@ -268,7 +271,7 @@ def _get_property(root: Root, navigation: Navigation | None, declared: Property,
         "summary": f"Get {declared.name}",
         "parameters": _parameters(),
         "responses": {**answers, **_refusals(*_QUERY, *missing)},
-        "security": _security(root.read if navigation is None else navigation.read),
+        "security": permissions.needed(root.read if navigation is None else navigation.read),
     }
 
 
@@ -294,6 +297,17 @@ def _call_function(root: Root, navigation: Navigation, function: Function) -> Js
         "responses": {"200": page, **_refusals(*_QUERY, 410)},
     }
     return _operation(root, navigation, "Call", more)
+
+
+def _call_action(root: Root, navigation: Navigation, action: Action) -> Json:
+    more = {
+        "summary": f"Call {action.name} on {navigation.target.name}",
+        "operationId": f"{root.name}.{navigation.name}.{action.name}",
+        "description": action.description,
+        "parameters": _parameters(*_REPEATABLE),
+        "responses": {"204": _nothing("Done.", "Repeatability-Result"), **_refusals(400, 404, 412)},
+    }
+    return _operation(root, navigation, "Call", more, writes=True)
 
 
 def _set_property(root: Root, navigation: Navigation, declared: Property, verb: str, content: Json) -> Json:
@@ -428,17 +442,3 @@ _HEADERS: Final[Json] = {
 
 def _headers(*more: str) -> Json:
     return {name: ref("headers", name) for name in ("request-id", "client-request-id", *more)}
-
-
-def _security_schemes(model: Model, token_url: str) -> Json:
-    needed = [*(root.read for root in model.singletons), *(each.read + each.write for each in model.collections)]
-    scopes = dict.fromkeys(sorted({name for names in needed for name in names}), "As Microsoft Graph's of this name.")
-    return {
-        "oauth2": {"type": "oauth2", "flows": {"clientCredentials": {"tokenUrl": token_url, "scopes": scopes}}},
-        "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
-    }
-
-
-def _security(needed: tuple[str, ...]) -> list[Json]:
-    """One of the permissions is enough, and either way to hold it; roles of a bearer token may stand since 3.1."""
-    return [{scheme: [name]} for scheme in ("oauth2", "bearer") for name in needed]

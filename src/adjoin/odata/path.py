@@ -46,6 +46,7 @@ class Kind(Enum):
     COUNT = "navigation/$count"
     FUNCTION = "navigation/function"
     ENTITY = "navigation/key"
+    ACTION = "navigation/key/action"
     PROPERTY = "property"
     VALUE = "property/$value"
 
@@ -92,6 +93,8 @@ class Resource(msgspec.Struct, frozen=True):
             parts += ["property", "$count"] if self.declared is not None else ["$count"]
         elif self.kind is Kind.FUNCTION:
             parts.append("function")
+        elif self.kind is Kind.ACTION:
+            parts.append("action")
         elif len(parts) == 1:
             parts.append(self.kind.value)
         return "/".join(parts)
@@ -170,6 +173,9 @@ def _below_entity(model: Model, at: Resource, rest: list[str]) -> Resource:
         return _below_entity(model, at, more)
     if declared := at.type.find_property(segment):
         return _below_property(replace(at, kind=Kind.PROPERTY, declared=declared), more)
+    if model.find_action(segment, at.type):
+        _end(more)
+        return replace(at, kind=Kind.ACTION)
     if at.navigation is None:
         name, key = _split_key(segment)
         if navigation := at.type.find_navigation(name):

@@ -59,10 +59,11 @@ class Recorder(msgspec.Struct, frozen=True):
     now: float
     keep_days: int
     turns: Turns
+    logs: bool = True
 
-    def of_service(self) -> Recorder:
-        """The record of what the service does by itself in the course of the request."""
-        return msgspec.structs.replace(self, actor=_SERVICE)
+    def of_service(self, *, logs: bool = True) -> Recorder:
+        """The record of what the service does by itself in the course of the request; whether it `logs` its changes."""
+        return msgspec.structs.replace(self, actor=_SERVICE, logs=logs)
 
     async def change(
         self,
@@ -85,7 +86,7 @@ class Recorder(msgspec.Struct, frozen=True):
         activity = f"{operation} {resource['auditResourceType']}"
         await self._add(session, tenant, activity, operation, SUCCESS, _COMPONENT, [resource])
         key = resource["resourceId"]
-        if entity.qualified in _TRACKED and isinstance(key, str):
+        if self.logs and entity.qualified in _TRACKED and isinstance(key, str):
             now = ticks_of(self.now)
             await changes.append(session, tenant, key, _KINDS[operation], now)
             if self.turns.take(("changes", tenant), self.now):
@@ -102,7 +103,7 @@ class Recorder(msgspec.Struct, frozen=True):
         session: Session,
         tenant: int,
         operation: str,
-        of: tuple[str, str, str],
+        of: tuple[str, str, str | None],
         changed: Mapping[str, tuple[object, object]],
     ) -> None:
         """Record what was done to an account, an application or a tenant: `of` is its kind, its name and its id."""

@@ -11,7 +11,7 @@ import contextlib
 from collections import Counter
 from collections.abc import Sequence
 from enum import Enum
-from functools import partial
+from functools import lru_cache, partial
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -20,12 +20,12 @@ import structlog
 from adjoin import model
 from adjoin.odata.values import TICKS_PER_SECOND, Instant
 from adjoin.service import notices
-from adjoin.service.courier import CONNECTIONS, Carry, Unreachable
+from adjoin.service.courier import CONNECTIONS, SECONDS, Carry, Unreachable
 from adjoin.service.world import World
 from adjoin.store import changes, deliveries, revocations
 from adjoin.store.changes import Change
 from adjoin.store.database import Database, Session, StoreRefusal
-from adjoin.store.deliveries import Delivery, Outcome
+from adjoin.store.deliveries import Delivery, Lease, Outcome
 from adjoin.store.tables import table_of
 from adjoin.store.tenants import find_by_number
 
@@ -35,19 +35,27 @@ BATCH: Final = 100
 PER_HOST: Final = 16
 """How many receivers of one host are told at a time."""
 
+AT_ONCE: Final = 16
+"""How many are begun with at one look, so that the requests that are served meanwhile come between."""
+
 GIVE_UP: Final = 4 * 3_600 * TICKS_PER_SECOND
 """A change that could not be delivered for so long is given up, and its subscription told that it missed some."""
 
 WARN: Final = 900 * TICKS_PER_SECOND
 """How long before its end a subscription is told that it has to be renewed."""
 
-_LEASE: Final = 30 * TICKS_PER_SECOND
+LEASE: Final = 30 * TICKS_PER_SECOND
+"""How long nobody else delivers to a subscription that a node has begun with, should that node be no more."""
+
+NOTICED: Final = 2.0
+"""Seconds in which every node that lives has noticed that a subscription is no more, and stopped telling it."""
+
 _LATER: Final = 60 * TICKS_PER_SECOND
 _LONGEST_WAIT: Final = 600.0
 _LOOK_AGAIN: Final = 1.0
 _PAUSE: Final = 0.05
 _TURNS_AT_ONCE: Final = 1_000
-_DUE_AT_ONCE: Final = 1_000
+_DUE_AT_ONCE: Final = (64, 1_000)
 _TABLE: Final = table_of(model.CONNECTOR)
 _BEHIND_ALL_KEYS: Final = "~"
 
@@ -88,17 +96,25 @@ class Deliveries:
             each.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._loop = None
+        with contextlib.suppress(StoreRefusal):
+            if await deliveries.leased(self._database.reader, self._holder):
+                await self._database.write(lambda session: deliveries.release(session, self._holder))
 
     def wake(self) -> None:
         """There may be something to deliver: look now."""
         self._wake.set()
 
-    async def forget(self, tenant: int, subscription: str) -> None:
-        """Nothing is sent to a subscription any more when this has returned; call it once it is deleted."""
+    async def forget(self, tenant: int, subscription: str, lease: Lease | None) -> None:
+        """Nothing is sent to a subscription any more when this has returned.
+
+        Call it once it is deleted, with the lease that there was on it.
+        """
         task = self._running.get((tenant, subscription))
         if task is not None:
             task.cancel()
             await asyncio.wait([task])
+        if lease is not None and lease.holder not in (None, self._holder) and lease.until > self._now():
+            await asyncio.sleep(NOTICED)
 
     async def _go_on(self) -> None:
         while True:
@@ -127,6 +143,7 @@ class Deliveries:
         """See what there is to do, and begin with it."""
         async with self._looking:
             reader, now = self._database.reader, self._now()
+            await self._stop_where_ended()
             subscribed = await deliveries.tenants(reader)
             if not subscribed:
                 return
@@ -134,7 +151,20 @@ class Deliveries:
                 await self._database.write(lambda session: deliveries.drop_ended(session, now))
             for tenant in subscribed:
                 await self._note_turns(tenant, now)
-            await self._begin(self._chosen(await deliveries.due(reader, now, now + WARN, _DUE_AT_ONCE)), now)
+            for most in _DUE_AT_ONCE:
+                due = await deliveries.due(reader, now, now + WARN, most)
+                chosen = self._chosen(due)
+                # What is first in line may be of hosts that are told as much as they can be; others are behind it.
+                if len(due) < most or len(chosen) == self._room():
+                    break
+            await self._begin(chosen, now)
+
+    async def _stop_where_ended(self) -> None:
+        """Stop telling subscriptions that another node has deleted, or has taken over."""
+        if self._running:
+            held = await deliveries.leased(self._database.reader, self._holder)
+            for key in self._running.keys() - held:
+                self._running[key].cancel()
 
     # --- what the clock does
 
@@ -154,7 +184,7 @@ class Deliveries:
         chosen: list[Delivery] = []
         hosts = self._hosts.copy()
         for each in due:
-            if len(self._running) + len(chosen) >= CONNECTIONS:
+            if len(chosen) == self._room():
                 break
             host = _host(each.url)
             if (each.tenant, each.subscription) not in self._running and hosts[host] < PER_HOST:
@@ -162,11 +192,14 @@ class Deliveries:
                 chosen.append(each)
         return chosen
 
+    def _room(self) -> int:
+        return min(AT_ONCE, CONNECTIONS - len(self._running))
+
     async def _begin(self, chosen: Sequence[Delivery], now: int) -> None:
         if not chosen:
             return
         claimed = await self._database.write(
-            lambda session: deliveries.claim(session, chosen, self._holder, now, now + _LEASE)
+            lambda session: deliveries.claim(session, chosen, self._holder, now, now + LEASE)
         )
         for each in chosen:
             if (each.tenant, each.subscription) in claimed:
@@ -255,8 +288,9 @@ class Deliveries:
         return await self._post(delivery, delivery.lifecycle_url, notices.of_lifecycle(delivery, event))
 
     async def _post(self, delivery: Delivery, url: str, body: bytes) -> bool:
-        # Looked at last of all: what is deleted is not told of anything any more.
-        if not await deliveries.there(self._database.reader, delivery.tenant, delivery.subscription):
+        # Looked at last of all: what is deleted is not told of anything any more, nor by two at a time.
+        lease = await deliveries.lease(self._database.reader, delivery.tenant, delivery.subscription)
+        if lease is None or lease.holder != self._holder or lease.until < self._now() + SECONDS * TICKS_PER_SECOND:
             return False
         try:
             answer = await self._carry(url, body, notices.JSON)
@@ -288,5 +322,6 @@ async def _note_some_turns(session: Session, tenant: int, now: int) -> int:
     return len(found)
 
 
+@lru_cache(maxsize=8_192)
 def _host(url: str) -> str:
     return urlsplit(url).hostname or ""

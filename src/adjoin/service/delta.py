@@ -15,7 +15,7 @@ import msgspec
 from adjoin.odata.edm import EntityType
 from adjoin.odata.values import TICKS_PER_SECOND, Instant
 from adjoin.service.errors import Stale
-from adjoin.store import changes, rows
+from adjoin.store import changes, rows, settings
 from adjoin.store.changes import KEPT, Silent
 from adjoin.store.columns import Row, Table
 from adjoin.store.database import Session
@@ -31,10 +31,15 @@ _LAST_KEY: Final = "~"
 
 
 class Moment(msgspec.Struct, frozen=True, array_like=True):
-    """A place in the history of a tenant: the last change in its log, and the time (ticks)."""
+    """A place in the history of a tenant: the last change in its log, when that came, and the time (both in ticks).
+
+    `history` names what all that is in the database has come about in: after a restore it is another.
+    """
 
     sequence: int
+    mark: int
     ticks: int
+    history: bytes
 
 
 class Round(msgspec.Struct, frozen=True, array_like=True):
@@ -62,7 +67,13 @@ class Page(msgspec.Struct, frozen=True):
 
 async def now(session: Session, tenant: Tenant, time: float) -> Moment:
     """The present moment."""
-    return Moment((await changes.counter(session, tenant.number)).last, Instant.from_unix(time).ticks)
+    last = (await changes.counter(session, tenant.number)).last
+    mark = await changes.dated(session, tenant.number, last) or 0
+    return Moment(last, mark, Instant.from_unix(time).ticks, await _history(session))
+
+
+async def _history(session: Session) -> bytes:
+    return await settings.find(session, settings.HISTORY) or b""
 
 
 async def begin(session: Session, tenant: Tenant, select: tuple[str, ...], size: int, time: float) -> Round:
@@ -88,8 +99,12 @@ async def _check(session: Session, tenant: Tenant, round_: Round, at: int) -> No
     since = round_.since or round_.until
     known = await changes.counter(session, tenant.number)
     kept = since.sequence >= known.dropped and at - since.ticks <= KEPT
-    # Of a database that was restored from a copy, or whose clock was set back, nothing is known since then.
+    # Of a database that was restored from a copy, or whose clock was set back, nothing is known since then: its log
+    # may be as long again, but of other changes.
     if not kept or since.sequence > known.last or at < since.ticks - _SLACK:
+        raise Stale
+    mark = await changes.dated(session, tenant.number, since.sequence)
+    if mark not in (None, since.mark) or since.history != await _history(session):
         raise Stale
 
 

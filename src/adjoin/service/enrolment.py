@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -47,15 +48,25 @@ class Invitation(msgspec.Struct, frozen=True, array_like=True):
 
 _INVITATION: Final = msgspec.msgpack.Decoder(Invitation)
 
+Tell = Callable[[Session], Awaitable[None]]
 
-async def invite(database: Database, tenant: Tenant, domain: str | None, expires_in: int, world: World) -> str:
-    """A new code, good once and for so many seconds."""
+
+async def invite(
+    database: Database, tenant: Tenant, domain: str | None, expires_in: int, world: World, tell: Tell | None = None
+) -> str:
+    """A new code, good once and for so many seconds; `tell` records it, in the same transaction."""
     # 160 random bits: nothing to guess, and so nothing that a slow digest would protect.
     code = base64.b32encode(world.random(_CODE_BYTES)).decode()
     now = int(world.now())
     content = msgspec.msgpack.encode(Invitation(domain))
     new = Kept(_digest(code), grants.INVITATION, grants.READY, "", None, content, now, now + expires_in)
-    await database.write(lambda session: grants.add(session, tenant.number, new))
+
+    async def act(session: Session) -> None:
+        await grants.add(session, tenant.number, new)
+        if tell is not None:
+            await tell(session)
+
+    await database.write(act)
     return "-".join(code[at : at + 4] for at in range(0, len(code), 4))
 
 

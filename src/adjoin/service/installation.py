@@ -82,7 +82,7 @@ async def open_installation(
                 await sharing.begin(world.now())
             keys = LiveRing(keys_dir, world.now())
             paging_key = await settings.find(database.reader, _PAGING_KEY)
-            if paging_key is None:
+            if paging_key is None or await settings.find(database.reader, settings.HISTORY) is None:
                 paging_key = await _begin(database, world)
         except BaseException:
             await database.close()
@@ -109,12 +109,13 @@ def _claimed(data_dir: Path) -> Claim:
 
 
 async def _begin(database: Database, world: World) -> bytes:
-    """What a first start leaves behind: one licensed tenant, and the secret that signs paging links."""
-    new_id, new_secret, created = world.new_id(), world.random(32), world.timestamp()
+    """What a first start leaves behind: one licensed tenant, the secret that signs paging links, a history's name."""
+    new_id, new_secret, created, history = world.new_id(), world.random(32), world.timestamp(), world.random(8)
 
     async def act(session: Session) -> bytes:
         if not await tenants.every(session):
             await tenants.add(session, new_id, FIRST_TENANT, ACTIVE, created)
+        await settings.keep_first(session, settings.HISTORY, history)
         return await settings.keep_first(session, _PAGING_KEY, new_secret)
 
     return await database.write(act)

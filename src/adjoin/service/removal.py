@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from adjoin.service.audit import Recorder
-from adjoin.store import rows
+from adjoin.store import changes, rows
 from adjoin.store.columns import Table
 from adjoin.store.database import Session
 
@@ -20,6 +20,11 @@ async def drop(
     if key is None and recorder is not None and not recorder.turns.take((table.name, tenant), recorder.now):
         return
     dropped = await rows.drop_removed(session, table, tenant, now, _AT_ONCE, key)
-    if recorder is not None:
-        for each in dropped:
-            await recorder.of_service().change(session, tenant, table.type, "Delete", each.row, None)
+    if recorder is None or not dropped:
+        return
+    told = await changes.told_until(session, tenant)
+    for each, removed in dropped:
+        # Where somebody had to be told, the log of changes may have it since it happened.
+        logged = told is not None and (removed, each.row[table.key_at]) <= told
+        by_service = recorder.of_service(logs=not logged)
+        await by_service.change(session, tenant, table.type, "Delete", each.row, None)

@@ -78,7 +78,7 @@ def _replaced(parts: Parts, file: Path, stamp: str, replace: bool) -> Restored:
         raise CannotRestore(f"{mounted} is a mount point, which cannot be replaced; restore to where it is mounted.")
     drafts = {name: _beside(path, _DRAFT) for name, path in targets.items()}
     try:
-        manifest = _unpacked(file, drafts, parts.data_dir)
+        manifest = _unpacked(file, drafts, parts.data_dir, stamp)
         filled = {name for name, draft in drafts.items() if draft.exists()}
         kept = [(old, _aside(old, parts.database, stamp)) for old in _there_before(targets, filled)]
         placed = [(drafts[name], targets[name]) for name in sorted(filled)]
@@ -96,7 +96,7 @@ def _beside(path: Path, suffix: str) -> Path:
     return path.with_name(path.name + suffix)
 
 
-def _unpacked(file: Path, drafts: dict[str, Path], data_dir: Path) -> Manifest:
+def _unpacked(file: Path, drafts: dict[str, Path], data_dir: Path, stamp: str) -> Manifest:
     """Unpack into the drafts, and verify each as if it were to be used now."""
     _clear(drafts.values())
     folders = [draft for name, draft in drafts.items() if name != DATABASE]
@@ -107,6 +107,7 @@ def _unpacked(file: Path, drafts: dict[str, Path], data_dir: Path) -> Manifest:
         if entry.name == PUBLIC:
             (drafts["tls"] / Path(PUBLIC).name).chmod(0o644)
     snapshot.examine(drafts[DATABASE])
+    snapshot.begin_history(drafts[DATABASE], f"restored {stamp}".encode())
     open_ring(drafts["keys"])
     if not any(drafts["tls"].iterdir()):
         # Made for plain http: whatever certificates are there stay.

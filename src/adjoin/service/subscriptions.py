@@ -24,6 +24,7 @@ from adjoin.service.world import World
 from adjoin.store import changes, deliveries, rows
 from adjoin.store.columns import Row, Stored, Value
 from adjoin.store.database import Session
+from adjoin.store.deliveries import Lease
 from adjoin.store.tables import table_of
 
 MAX_MINUTES: Final = 4_230
@@ -99,21 +100,42 @@ async def renew(change: Change, key: str, values: Mapping[str, Value]) -> Stored
     return await change.carry_out(act)
 
 
-async def remove(change: Change, key: str) -> bool:
-    """End a subscription; False: there is none."""
+async def reauthorize(change: Change, key: str) -> bool:
+    """Take a caller's word that it is entitled still; False: there is none.
+
+    Nothing is another after it: whether an application may be told is looked at whenever it is told, and the end of a
+    subscription is moved by its renewal alone, as at Graph.
+    """
     tenant = change.tenant.number
-    removed: list[bool] = []
+    there: list[bool] = []
 
     async def act(session: Session) -> None:
-        removed.clear()
         found = await rows.get(session, _TABLE, tenant, key)
-        if found is not None:
+        there[:] = [found is not None]
+        if found is not None and change.recorder is not None:
+            await change.recorder.act(session, tenant, _ENTITY, "Reauthorize", _without_queries(found.row))
+
+    await change.carry_out(act)
+    return all(there)
+
+
+async def remove(change: Change, key: str) -> Lease | None:
+    """End a subscription, and give the lease that there was on it; None: there is none."""
+    tenant = change.tenant.number
+    leases: list[Lease] = []
+
+    async def act(session: Session) -> None:
+        leases.clear()
+        found = await rows.get(session, _TABLE, tenant, key)
+        lease = await deliveries.lease(session, tenant, key)
+        if found is not None and lease is not None:
             change.check(found.version)
-            removed.append(await rows.delete(session, _TABLE, tenant, key))
+            await rows.delete(session, _TABLE, tenant, key)
+            leases.append(lease)
             await change.record(session, _ENTITY, "Delete", _without_queries(found.row), None)
 
     await change.carry_out(act)
-    return bool(removed)
+    return leases[0] if leases else None
 
 
 def _whole(desk: Desk, caller: Caller, values: Mapping[str, Value], now: float) -> dict[str, Value]:

@@ -83,6 +83,13 @@ async def counter(session: Session, tenant: int) -> Counter:
     return Counter(*found[0]) if found else Counter(0, 0)
 
 
+async def dated(session: Session, tenant: int, sequence: int) -> int | None:
+    """When the change with this number came into the log; None: it is not there (any more)."""
+    sql = "SELECT ticks FROM changes WHERE tenant = ?1 AND sequence = ?2"
+    found = await session.fetch(sql, (tenant, sequence))
+    return int(found[0][0]) if found else None
+
+
 async def after(session: Session, tenant: int, sequence: int, until: int, limit: int) -> list[Change]:
     """The first changes behind one, up to and with another."""
     sql = (

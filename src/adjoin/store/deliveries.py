@@ -101,10 +101,30 @@ async def renewed(session: Session, tenant: int, subscription: str) -> None:
     )
 
 
-async def there(session: Session, tenant: int, subscription: str) -> bool:
-    """Whether there is such a subscription still."""
-    sql = "SELECT 1 FROM subscriptions WHERE tenant = ?1 AND id = ?2"
-    return bool(await session.fetch(sql, (tenant, subscription)))
+class Lease(NamedTuple):
+    """Who tells a subscription now, and until when nobody else does."""
+
+    holder: str | None
+    until: int
+
+
+async def lease(session: Session, tenant: int, subscription: str) -> Lease | None:
+    """The lease on a subscription; None: there is no such subscription any more."""
+    sql = "SELECT leased_by, leased_until FROM deliveries WHERE tenant = ?1 AND subscription = ?2"
+    found = await session.fetch(sql, (tenant, subscription))
+    return Lease(*found[0]) if found else None
+
+
+async def leased(session: Session, holder: str) -> set[tuple[int, str]]:
+    """What somebody holds leases on."""
+    sql = Everywhere("SELECT tenant, subscription FROM deliveries WHERE leased_by = ?1")
+    return {(int(tenant), str(subscription)) for tenant, subscription in await session.fetch(sql, (holder,))}
+
+
+async def release(session: Session, holder: str) -> None:
+    """Let go of all leases that somebody holds."""
+    sql = Everywhere("UPDATE deliveries SET leased_by = NULL, leased_until = 0 WHERE leased_by = ?1")
+    await session.fetch(sql, (holder,))
 
 
 async def number(session: Session, tenant: int) -> int:

@@ -217,8 +217,11 @@ async def delete(session: Session, table: Table, tenant: int, key: str, now: int
 
 async def drop_removed(
     session: Session, table: Table, tenant: int, now: int, most: int, key: str | None = None
-) -> list[Stored]:
-    """Drop at most `most` rows that the clock removed, the longest silent first, or that one; give what is dropped."""
+) -> list[tuple[Stored, int]]:
+    """Drop at most `most` rows that the clock removed, the longest silent first, or that one.
+
+    Gives what is dropped, and when the clock removed it (ticks).
+    """
     if table.silence is None:
         return []
     parameters = Parameters(tenant, table=table, now=now)
@@ -227,9 +230,10 @@ async def drop_removed(
     sql = (
         f"DELETE FROM {table.name} WHERE tenant = ?1 AND {table.key} IN (SELECT {table.key} FROM {table.name} WHERE "
         f"tenant = ?1 AND {removed}{one} ORDER BY {table.silence.column} LIMIT {parameters.add(most)}) "
-        f"RETURNING {table.selected}, row_version"
+        f"RETURNING {table.selected}, row_version, {table.silence.column}"
     )
-    return [table.stored(each, now) for each in await session.fetch(sql, parameters.values)]
+    after = table.silence.removed_after
+    return [(table.stored(each[:-1], now), each[-1] + after) for each in await session.fetch(sql, parameters.values)]
 
 
 def _there(table: Table, parameters: Parameters) -> str:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from adjoin.store.database import Session
 from adjoin.store.statements import Everywhere
+
+HISTORY: Final = "history"
+"""Names the history of what is in the database. Who puts an older state in its place gives it another name."""
 
 
 async def find(session: Session, name: str) -> bytes | None:

@@ -12,6 +12,7 @@ import apsw
 
 from adjoin.store.database import Unusable
 from adjoin.store.migrate import knows
+from adjoin.store.settings import HISTORY
 from adjoin.store.sqlite import APPLICATION_ID, connect
 
 _MANY: Final = 3
@@ -54,6 +55,12 @@ def examine(path: Path) -> str:
     if schema is None or not knows(schema):
         raise Unusable(f"The database {path} is of a version of adjoin that this one does not know; update adjoin.")
     return str(schema)
+
+
+def begin_history(path: Path, name: bytes) -> None:
+    """Have a copy that nobody uses begin a history of its own: what was told of the other says nothing of it."""
+    with contextlib.closing(apsw.Connection(str(path))) as connection:
+        connection.execute("INSERT OR REPLACE INTO settings (name, value) VALUES (?, ?)", (HISTORY, name))
 
 
 def _unchanging(path: Path) -> apsw.Connection:

@@ -194,6 +194,7 @@ _OF_SUBSCRIPTIONS: Final[Mapping[tuple[Kind, str], _Operation]] = {
     (Kind.COLLECTION, "POST"): subscriptions.create,
     (Kind.ENTITY, "PATCH"): subscriptions.renew,
     (Kind.ENTITY, "DELETE"): subscriptions.remove,
+    (Kind.ACTION, "POST"): subscriptions.reauthorize,
     (Kind.PROPERTY, "PUT"): subscriptions.renew_by_property,
     (Kind.PROPERTY, "PATCH"): subscriptions.renew_by_property,
 }

@@ -1,4 +1,4 @@
-"""Operations that subscriptions have of their own: create, renew, remove. The others are those of every entity."""
+"""Operations that subscriptions have of their own: create, renew, reauthorize, remove. All else is every entity's."""
 
 from __future__ import annotations
 
@@ -50,13 +50,21 @@ async def renew_by_property(call: Call) -> Response:
     return Response(204, headers=[("etag", headers.entity_tag(changed.version))])
 
 
+async def reauthorize(call: Call) -> Response:
+    query.check_no_options(call.request.query)
+    if not await subscriptions.reauthorize(await call.change(), await _own_key(call)):
+        raise NotFound
+    return Response(204)
+
+
 async def remove(call: Call) -> Response:
     query.check_no_options(call.request.query)
     key = await _own_key(call)
-    if not await subscriptions.remove(await call.change(), key):
+    lease = await subscriptions.remove(await call.change(), key)
+    if lease is None:
         raise NotFound
     # Before it is answered: who has the answer is sent nothing any more.
-    await call.deliveries.forget(call.tenant.number, key)
+    await call.deliveries.forget(call.tenant.number, key, lease)
     return Response(204)
 
 
