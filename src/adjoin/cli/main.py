@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from adjoin.cli import app, backup, check, connector, key, serve, tenant, token, user, version
+from adjoin.cli import app, backup, check, connector, key, serve, tenant, text_index, token, user, version
 from adjoin.odata.errors import Refusal
 
 cli = typer.Typer(
@@ -25,6 +25,7 @@ cli.add_typer(tenant.group, name="tenant")
 cli.add_typer(user.group, name="user")
 cli.add_typer(key.group, name="key")
 cli.add_typer(connector.group, name="connector")
+cli.add_typer(text_index.group, name="text-index")
 cli.command("backup")(backup.backup)
 cli.command("restore")(backup.restore)
 cli.command("check")(check.check)

@@ -6,7 +6,7 @@ These are the rules that hold for every entity type; what a type has of its own 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from adjoin.odata.bound import Bound
@@ -19,7 +19,7 @@ from adjoin.service.audit import Recorder
 from adjoin.service.errors import NotFound, Taken
 from adjoin.service.repeats import Repeatable
 from adjoin.service.world import World
-from adjoin.store import rows
+from adjoin.store import rows, texts
 from adjoin.store.columns import Row, Stored, Table, Value
 from adjoin.store.database import Database, Session
 from adjoin.store.reach import short_page
@@ -104,7 +104,11 @@ async def page(database: Database, tenant: Tenant, entity: EntityType, wanted: W
         after=Mark(goes_on.after, goes_on.values) if goes_on else None,
     )
     ticks = Instant.from_unix(now).ticks
-    session = database.reader if short_page(table, part.where, part.order, part.skip) else database.scanner
+    if short_page(table, part.where, part.order, part.skip):
+        session = database.reader
+    else:
+        session, most = database.scanner, part.limit + part.skip
+        part = replace(part, among=await texts.among(database, table, tenant.number, part.where, most))
     found, mark_of = await rows.page(session, table, tenant.number, part, ticks)
     shown = found[:limit]
     left = None if remaining is None else remaining - len(shown)
@@ -118,7 +122,9 @@ async def page(database: Database, tenant: Tenant, entity: EntityType, wanted: W
 
 async def count(database: Database, tenant: Tenant, entity: EntityType, now: float, where: Bound | None = None) -> int:
     """How many entities the tenant has for which `where` holds."""
-    return await rows.count(database.scanner, table_of(entity), tenant.number, where, Instant.from_unix(now).ticks)
+    table = table_of(entity)
+    among = await texts.among(database, table, tenant.number, where, None)
+    return await rows.count(database.scanner, table, tenant.number, where, Instant.from_unix(now).ticks, among)
 
 
 async def get(database: Database, tenant: Tenant, entity: EntityType, key: str, now: float) -> Stored:

@@ -31,13 +31,21 @@ async def get(session: Session, table: Table, tenant: int, key: str, now: int = 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Which rows are wanted: those that `where` holds for, in `order`, from behind `after` and `skip` more."""
+    """Which rows are wanted: those that `where` holds for, in `order`, from behind `after` and `skip` more.
+
+    `among` is set where an index leads to the few that `where` can hold for (`texts.py`).
+    """
 
     limit: int
     where: Bound | None = None
     order: tuple[Order, ...] = ()
     skip: int = 0
     after: Mark | None = None
+    among: Among | None = None
+
+
+Among = Callable[[Parameters], str]
+"""Writes the condition of a row that is among some."""
 
 
 class Mark(NamedTuple):
@@ -58,7 +66,7 @@ async def page(
         first = part.order[0].by if part.order and not part.skip else None
         if isinstance(first, Field) and first.declared.name == table.silence.property and first.enum is not None:
             return await _value_by_value(session, table, tenant, part, now)
-        parameters.dense = await _is_dense(session, table, tenant, part, now)
+        parameters.dense = part.among is not None or await _is_dense(session, table, tenant, part, now)
     return await _read(session, table, part, now, parameters, _there(table, parameters))
 
 
@@ -68,6 +76,8 @@ async def _read(
     """A page by one statement; `there` is the condition of a row that may be in it."""
     marks = "".join(f", {value(each.by, parameters)}" for each in part.order)
     sql = f"SELECT {table.selected}{marks} FROM {table.name} WHERE {there}"
+    if part.among is not None:
+        sql += f" AND {part.among(parameters)}"
     if part.where is not None:
         sql += f" AND {condition(part.where, parameters)}"
     if part.after is not None:
@@ -134,7 +144,7 @@ async def _value_by_value(
             goes_on = Mark(after.key, after.values[1:] if rest else (after.key,))
         shows = Operation("eq", Sort.BOOLEAN, (first.by, Constant(Sort.ENUM, shown, enum)))
         where = shows if part.where is None else Operation("and", Sort.BOOLEAN, (shows, part.where))
-        within = Part(part.limit - len(rows), where, order, after=goes_on)
+        within = Part(part.limit - len(rows), where, order, after=goes_on, among=part.among)
         found, mark_of = await page(session, table, tenant, within, now)
         rows += found
         places = [mark_of(number) for number in range(len(found))]
@@ -154,14 +164,23 @@ async def among(session: Session, table: Table, tenant: int, keys: Sequence[str]
     return [table.row(each, now) for each in await session.fetch(sql, parameters.values)]
 
 
-async def count(session: Session, table: Table, tenant: int, where: Bound | None = None, now: int = 0) -> int:
-    """How many rows the tenant has for which `where` holds."""
+async def count(
+    session: Session,
+    table: Table,
+    tenant: int,
+    where: Bound | None = None,
+    now: int = 0,
+    among: Among | None = None,
+) -> int:
+    """How many rows the tenant has for which `where` holds; `among` as in Part."""
     if session.keeps_counts and (counted := by_counts(table, tenant, where, now)) is not None:
         sql, values = counted
         ((number,),) = await session.fetch(sql, values)
         return int(number)
     parameters = Parameters(tenant, table=table, now=now)
-    wanted = f" AND {condition(where, parameters)}" if where is not None else ""
+    parameters.dense = among is not None
+    wanted = f" AND {among(parameters)}" if among is not None else ""
+    wanted += f" AND {condition(where, parameters)}" if where is not None else ""
     sql = f"SELECT (SELECT count(*) FROM {table.name} WHERE tenant = ?1{wanted})"
     if table.silence is not None:
         # Taken off afterwards: whether a row is there stands in no index but one, and would be looked up for each.

@@ -22,6 +22,7 @@ from typing import Any, Final, TypeVar
 from adjoin.store.commits import Commits
 from adjoin.store.database import Insertion, Overloaded, Session, Unavailable, Unusable
 from adjoin.store.scanner import Scanner
+from adjoin.store.texts import Waiting
 
 T = TypeVar("T")
 
@@ -112,6 +113,7 @@ class _Connected:
         self._connection = connection
         self._gathered: dict[Insertion, list[Sequence[object]]] = {}
         self._inserted = 0
+        self.texts = Waiting(connection)
 
     @property
     def changes(self) -> tuple[int, int]:
@@ -281,6 +283,7 @@ def _commit(connection: sqlite3.Connection, session: _Connected, jobs: list[_Job
                 return _commit_alone(connection, session, jobs, error)
             outcomes.append((future, result, error))
         session.put_in()
+        session.texts.put_in()
         connection.execute("COMMIT")
     except sqlite3.Error as error:
         _roll_back(connection, session)
