@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-import sqlite3
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 from tests.conftest import data_dir
 from typer.testing import CliRunner, Result
@@ -99,7 +99,7 @@ def test_help_says_that_it_holds_secrets() -> None:
 @pytest.mark.parametrize("option", [(), ("--full",)])
 def test_check_finds_rows_that_refer_to_nothing(folder: Path, option: tuple[str, ...]) -> None:
     out("tenant", "list")
-    with contextlib.closing(sqlite3.connect(folder / "adjoin.db", isolation_level=None)) as connection:
+    with contextlib.closing(apsw.Connection(str(folder / "adjoin.db"))) as connection:
         connection.execute("INSERT INTO grants VALUES (7, x'00', 'k', 's', 'c', NULL, x'00', 1, 1)")
     result = run("check", *option)
     assert result.exit_code == 1
@@ -108,7 +108,7 @@ def test_check_finds_rows_that_refer_to_nothing(folder: Path, option: tuple[str,
 
 def test_only_the_full_check_finds_an_index_that_lacks_a_row(folder: Path) -> None:
     out("tenant", "list")
-    with contextlib.closing(sqlite3.connect(folder / "adjoin.db", isolation_level=None)) as connection:
+    with contextlib.closing(apsw.Connection(str(folder / "adjoin.db"))) as connection:
         connection.execute("CREATE TABLE pairs (a, b)")
         connection.execute("INSERT INTO pairs VALUES (1, 2)")
         connection.execute("CREATE INDEX by_a ON pairs (a)")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+import apsw
 from tests.postgresql import Databases
 
 from adjoin.odata.values import Instant
@@ -106,5 +106,5 @@ def locked_by_another_process(path: Path) -> Iterator[None]:
 
 def rows_of(path: Path, sql: str) -> list[tuple[Any, ...]]:
     """What a statement finds in the file, past this program's own code."""
-    with contextlib.closing(sqlite3.connect(path)) as connection:
+    with contextlib.closing(apsw.Connection(str(path))) as connection:
         return connection.execute(sql).fetchall()

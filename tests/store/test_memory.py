@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import apsw
 from tests.store.opened import opened
 
 from adjoin.store import settings
@@ -34,7 +34,7 @@ class Counted:
 
 def write_from_elsewhere(path: Path) -> None:
     """A change by another connection, which SQLite does not tell from one of another process."""
-    with contextlib.closing(sqlite3.connect(path)) as other, other:
+    with contextlib.closing(apsw.Connection(str(path))) as other:
         other.execute("INSERT INTO settings VALUES ('name', x'01')")
 
 

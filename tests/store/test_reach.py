@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 from pathlib import Path
 from typing import Final
 
+import apsw
 import pytest
 
 from adjoin.model import AUDIT_EVENT, BETA, CONNECTOR
@@ -93,7 +93,7 @@ def plan(database: Path, of: Query, goes_on: bool) -> str:
     if goes_on:
         sql += f" AND {following(of.order, [1] * len(of.order), table.key, ID, parameters)}"
     sql += f" ORDER BY {order(of.order, table.key, parameters)} LIMIT 100"
-    with contextlib.closing(sqlite3.connect(database)) as connection:
+    with contextlib.closing(apsw.Connection(str(database))) as connection:
         return "; ".join(row[3] for row in connection.execute(sql, parameters.values))
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
+import apsw
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -218,7 +218,7 @@ def plan_of(path: Path, where: Bound | None) -> str:
     parameters = Parameters(1, table=TABLE, now=NOW)
     conditions = [CONNECTORS.there(NOW, parameters.add), *([condition(where, parameters)] if where else [])]
     found = f"SELECT {TABLE.selected} FROM {TABLE.name} WHERE tenant = ?1 AND {' AND '.join(conditions)}"
-    with closing(sqlite3.connect(path)) as connection:
+    with closing(apsw.Connection(str(path))) as connection:
         return "\n".join(
             row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {found} ORDER BY id LIMIT 9", parameters.values)
         )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 import stat
 from pathlib import Path
 
+import apsw
 import pytest
 from tests.store.opened import locked_by_another_process, rows_of
 
@@ -68,7 +68,7 @@ class TestExamine:
         assert sorted(path.parent.iterdir()) == before
 
     def test_refuses_another_programs_database(self, tmp_path: Path) -> None:
-        with contextlib.closing(sqlite3.connect(tmp_path / "other.db")) as connection:
+        with contextlib.closing(apsw.Connection(str(tmp_path / "other.db"))) as connection:
             connection.execute("CREATE TABLE t (x)")
         with pytest.raises(Unusable, match="another program"):
             snapshot.examine(tmp_path / "other.db")
@@ -97,7 +97,7 @@ class TestExamine:
             snapshot.examine(path)
 
     def test_refuses_a_row_whose_parent_is_gone(self, path: Path) -> None:
-        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        with contextlib.closing(apsw.Connection(str(path))) as connection:
             connection.execute("INSERT INTO grants VALUES (7, x'00', 'k', 's', 'c', NULL, x'00', 1, 1)")
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         with pytest.raises(Unusable, match="a row of grants refers to no row of tenants"):

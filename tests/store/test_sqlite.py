@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sqlite3
 import stat
 import sys
 import threading
@@ -13,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
 
+import apsw
 import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
@@ -342,8 +342,7 @@ class TestBesideAnotherProcess:
     def test_a_write_that_does_not_get_its_turn_is_refused_and_the_next_is_taken(
         self, path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        pragmas = [each.replace("busy_timeout=10000", "busy_timeout=50") for each in sqlite._PRAGMAS]
-        monkeypatch.setattr(sqlite, "_PRAGMAS", pragmas)
+        monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.05)
 
         async def act(database: Database) -> None:
             with locked_by_another_process(path):
@@ -397,10 +396,9 @@ class TestFiles:
     @pytest.mark.parametrize("mark", [0, 0x12345678])
     def test_of_another_program_are_refused_and_not_touched(self, tmp_path: Path, mark: int) -> None:
         foreign = tmp_path / "foreign.db"
-        with contextlib.closing(sqlite3.connect(foreign)) as connection:
+        with contextlib.closing(apsw.Connection(str(foreign))) as connection:
             connection.execute(f"PRAGMA application_id={mark}")
             connection.execute("CREATE TABLE theirs (x)")
-            connection.commit()
         before = foreign.read_bytes()
         with pytest.raises(Unusable, match="another program"):
             migrate(foreign)

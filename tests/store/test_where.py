@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, Protocol, TypeVar
 
+import apsw
 import pytest
 from tests.odata import evaluator
 from tests.odata.evaluator import Row
@@ -114,7 +114,7 @@ class Rows(Protocol):
 
 class InSQLite:
     def __init__(self) -> None:
-        self._connection = sqlite3.connect(":memory:", cached_statements=0, check_same_thread=False)
+        self._connection = apsw.Connection(":memory:", statementcachesize=0)
         self.fetch(
             _table({"text": "TEXT", "integer": "INTEGER", "ticks": "INTEGER", "boolean": "INTEGER"}) + " STRICT", ()
         )

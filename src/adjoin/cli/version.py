@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import platform
-import sqlite3
+
+import apsw
 
 from adjoin import __version__
 from adjoin.cli.options import Json
@@ -13,6 +14,6 @@ from adjoin.cli.output import print_json, print_line
 def version(json: Json = False) -> None:
     """Print the version."""
     if json:
-        print_json({"adjoin": __version__, "python": platform.python_version(), "sqlite": sqlite3.sqlite_version})
+        print_json({"adjoin": __version__, "python": platform.python_version(), "sqlite": apsw.sqlite_lib_version()})
     else:
         print_line(f"adjoin {__version__}")

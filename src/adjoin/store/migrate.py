@@ -6,9 +6,10 @@ from `schema.sql`, which is what the migrations make of an empty one; a test hol
 
 from __future__ import annotations
 
-import sqlite3
 from pathlib import Path
 from typing import Final
+
+import apsw
 
 from adjoin.store.database import Unusable
 from adjoin.store.sqlite import connect
@@ -42,7 +43,7 @@ def migrate(path: Path) -> bool:
             _make(path)
         else:
             _upgrade(path)
-    except sqlite3.Error as error:
+    except apsw.Error as error:
         raise Unusable(f"The database {path} could not be brought up to date: {error}.") from error
     return True
 
@@ -50,16 +51,16 @@ def migrate(path: Path) -> bool:
 def _current(path: Path) -> str | None:
     connection = connect(path)
     try:
-        if not connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'alembic_version'").fetchone():
+        if not connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'alembic_version'").get:
             return None
-        found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        found = connection.execute("SELECT version_num FROM alembic_version").get
         if found is None:
             raise Unusable(f"The database {path} is damaged: it does not say which schema it has.")
-    except sqlite3.DatabaseError as error:
+    except apsw.Error as error:
         raise Unusable(f"The database {path} cannot be read: {error}.") from error
     finally:
         connection.close()
-    return str(found[0])
+    return str(found)
 
 
 def _make(path: Path) -> None:
@@ -67,7 +68,7 @@ def _make(path: Path) -> None:
     try:
         connection.execute("BEGIN IMMEDIATE")
         # Another process may have been first, while this one waited for the lock.
-        if not connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'alembic_version'").fetchone():
+        if not connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'alembic_version'").get:
             for statement in SCHEMA.read_text("utf-8").split(";\n"):
                 connection.execute(statement)
             connection.execute("INSERT INTO alembic_version VALUES (?)", (HEAD,))

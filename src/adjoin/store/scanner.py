@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import queue
-import sqlite3
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
+
+import apsw
 
 from adjoin.store.database import Insertion, Overloaded, TooSlow, Unavailable
 
@@ -34,7 +35,7 @@ class Scanner:
 
     keeps_counts = True
 
-    def __init__(self, connection: sqlite3.Connection, seconds: float) -> None:
+    def __init__(self, connection: apsw.Connection, seconds: float) -> None:
         connection.execute("PRAGMA query_only=ON")
         self._connection = connection
         self._seconds = seconds
@@ -111,7 +112,7 @@ class Scanner:
             )
         elif error is None:
             job.answer.set_result(found)
-        elif isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.ProgrammingError):
+        elif isinstance(error, apsw.Error) and not isinstance(error, (apsw.BindingsError, apsw.MisuseError)):
             job.answer.set_exception(Unavailable(f"The database did not answer: {error}."))
         else:
             job.answer.set_exception(error)

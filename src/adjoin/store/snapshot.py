@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sqlite3
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
+
+import apsw
 
 from adjoin.store.database import Unusable
 from adjoin.store.migrate import knows
@@ -28,10 +29,12 @@ def take(source: Path, target: Path) -> None:
     with contextlib.closing(connect(source)) as live:
         try:
             os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-            with contextlib.closing(sqlite3.connect(target, isolation_level=None)) as copy:
-                live.backup(copy)
+            with contextlib.closing(apsw.Connection(str(target))) as copy:
+                with copy.backup("main", live, "main") as steps:
+                    while not steps.done:
+                        steps.step()
                 copy.execute("PRAGMA journal_mode=DELETE")
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, apsw.Error) as error:
             raise Unusable(f"The database {source} could not be copied to {target}: {error}.") from error
 
 
@@ -39,22 +42,27 @@ def examine(path: Path) -> str:
     """The schema of a database file that nobody uses, read from end to end. Raises Unusable for what is not whole."""
     try:
         # Immutable: nothing is made beside the file, and a log that lies there by chance is not taken for its own.
-        with contextlib.closing(sqlite3.connect(f"file:{quote(str(path))}?immutable=1", uri=True)) as connection:
-            if connection.execute("PRAGMA application_id").fetchone() != (APPLICATION_ID,):
+        with contextlib.closing(_unchanging(path)) as connection:
+            if connection.execute("PRAGMA application_id").get != APPLICATION_ID:
                 raise Unusable(f"The database {path} was made by another program.")
-            schema = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+            schema = connection.execute("SELECT version_num FROM alembic_version").get
             faults = found_faults(connection)
-    except sqlite3.Error as error:
+    except apsw.Error as error:
         raise Unusable(f"The database {path} is damaged: {error}.") from error
     if faults:
         raise Unusable(f"The database {path} is damaged: {'; '.join(faults)}.")
-    if schema is None or not knows(schema[0]):
+    if schema is None or not knows(schema):
         raise Unusable(f"The database {path} is of a version of adjoin that this one does not know; update adjoin.")
-    return str(schema[0])
+    return str(schema)
 
 
-def found_faults(connection: sqlite3.Connection) -> list[str]:
+def _unchanging(path: Path) -> apsw.Connection:
+    flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
+    return apsw.Connection(f"file:{quote(str(path))}?immutable=1", flags=flags)
+
+
+def found_faults(connection: apsw.Connection) -> list[str]:
     """What is wrong with a database's pages, indexes and references; nothing as a rule."""
     faults = [str(said) for (said,) in connection.execute(f"PRAGMA integrity_check({_MANY})") if said != "ok"]
-    orphans = connection.execute("PRAGMA foreign_key_check").fetchmany(_MANY)
+    orphans = connection.execute("PRAGMA foreign_key_check").fetchall()[:_MANY]
     return faults + [f"a row of {table} refers to no row of {parent}" for table, _, parent, _ in orphans]

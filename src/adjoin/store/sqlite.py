@@ -3,6 +3,10 @@ thread for reads that may take long (`scanner.py`).
 
 The writer commits in groups: everything that queued while the last commit ran shares the next one, so that an
 `fsync` is paid once for many (performance.md section 4: four times the rows, at full durability).
+
+The driver is apsw, which brings a SQLite of its own: a read by key costs it half of what the standard library's costs.
+Nothing else may open the file in this process by another SQLite meanwhile: the two would drop each other's locks
+(sqlite.org/howtocorrupt.html, 2.2.1).
 """
 
 from __future__ import annotations
@@ -11,13 +15,14 @@ import asyncio
 import contextlib
 import os
 import queue
-import sqlite3
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final, TypeVar
+
+import apsw
 
 from adjoin.store.commits import Commits
 from adjoin.store.database import Insertion, Overloaded, Session, Unavailable, Unusable
@@ -30,13 +35,15 @@ APPLICATION_ID: Final = 0x61646A6E  # "adjn": tells our files from other SQLite 
 SCAN_SECONDS: Final = 5.0
 """How long a read that may look at many rows may take, its turn included."""
 _HEADER_BYTES: Final = 100
-_BUSY_SECONDS: Final = 10
+BUSY_SECONDS: Final = 10.0
+_STATEMENTS: Final = 256
 _QUEUE_LIMIT: Final = 4_096
 _GROUP_LIMIT: Final = 512
 _ROWS_AT_ONCE: Final = 64
+_MISTAKES: Final = (apsw.BindingsError, apsw.MisuseError, apsw.ThreadingViolationError)
 
 # FULL keeps every acknowledged commit through a power cut; grouping makes it nearly as cheap as NORMAL.
-_PRAGMAS: Final = (
+PRAGMAS: Final = (
     "PRAGMA synchronous=FULL",
     "PRAGMA foreign_keys=ON",
     "PRAGMA trusted_schema=OFF",
@@ -45,7 +52,7 @@ _PRAGMAS: Final = (
 )
 
 
-def connect(path: Path) -> sqlite3.Connection:
+def connect(path: Path) -> apsw.Connection:
     """A connection with this service's settings; makes the file (0600) if there is none. Raises Unusable.
 
     It may be handed to one other thread, never used by two.
@@ -56,17 +63,17 @@ def connect(path: Path) -> sqlite3.Connection:
         # (sqlite.org/howtocorrupt.html, 2.2).
         with contextlib.suppress(FileExistsError):
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-        connection = sqlite3.connect(path, isolation_level=None, cached_statements=256, check_same_thread=False)
-    except (OSError, sqlite3.Error) as error:
+        connection = apsw.Connection(str(path), statementcachesize=_STATEMENTS)
+    except (OSError, apsw.Error) as error:
         raise Unusable(f"The database {path} cannot be opened: {error}.") from error
     try:
         # First of all: commands open the file while the server does, and wait for each other.
-        connection.execute(f"PRAGMA busy_timeout={_BUSY_SECONDS * 1000}")
+        connection.set_busy_timeout(int(BUSY_SECONDS * 1000))
         _claim(connection, path)
         _use_log(connection)
-        for pragma in _PRAGMAS:
+        for pragma in PRAGMAS:
             connection.execute(pragma)
-    except sqlite3.DatabaseError as error:
+    except apsw.Error as error:
         connection.close()
         raise Unusable(f"The database {path} cannot be used: {error}.") from error
     except Unusable:
@@ -75,28 +82,28 @@ def connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _use_log(connection: sqlite3.Connection) -> None:
+def _use_log(connection: apsw.Connection) -> None:
     """Write-ahead logging, which the file keeps. The change to it does not wait for other connections by itself."""
-    deadline = time.monotonic() + _BUSY_SECONDS
-    while connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+    deadline = time.monotonic() + BUSY_SECONDS
+    while connection.execute("PRAGMA journal_mode").get != "wal":
         try:
             connection.execute("PRAGMA journal_mode=WAL")
-        except sqlite3.OperationalError:
+        except (apsw.BusyError, apsw.LockedError):
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.01)
 
 
-def _claim(connection: sqlite3.Connection, path: Path) -> None:
+def _claim(connection: apsw.Connection, path: Path) -> None:
     """Make an empty file ours, and refuse another program's before anything of it is changed."""
-    if connection.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,):
+    if connection.execute("PRAGMA application_id").get == APPLICATION_ID:
         return
     # SQLite takes a file shorter than its header for an empty database, and would write over it.
     if 0 < path.stat().st_size < _HEADER_BYTES:
         raise Unusable(f"The file {path} is no database; adjoin does not touch it.")
     connection.execute("BEGIN IMMEDIATE")
-    (owner,) = connection.execute("PRAGMA application_id").fetchone()
-    if owner == 0 and not connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone():
+    owner = connection.execute("PRAGMA application_id").get
+    if owner == 0 and not connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").get:
         connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
         owner = APPLICATION_ID
     connection.execute("COMMIT")
@@ -104,12 +111,36 @@ def _claim(connection: sqlite3.Connection, path: Path) -> None:
         raise Unusable(f"The database {path} was made by another program; adjoin does not touch it.")
 
 
-class _Connected:
-    """A session over one sqlite3 connection. Its coroutine never suspends, so the writer can run it to its end."""
+class _Reading:
+    """A session over one connection that only reads. Its coroutine never suspends."""
 
     keeps_counts = True
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._execute = connection.execute
+
+    async def fetch(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        return self._all(sql, parameters)
+
+    async def fetch_apart(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        return self._all(sql, parameters)
+
+    def _all(self, sql: str, parameters: Sequence[object]) -> list[tuple[Any, ...]]:
+        try:
+            return self._execute(sql, parameters).fetchall()
+        except apsw.Error as error:
+            raise _refused(error) from error
+
+    async def insert(self, insertion: Insertion, row: Sequence[object]) -> None:
+        """Refused by the connection, as any change is."""
+        self._all(insertion.text(1), row)
+
+
+class _Connected(_Reading):
+    """A session over the connection that writes. Its coroutine never suspends, so the writer can run it to its end."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        super().__init__(connection)
         self._connection = connection
         self._gathered: dict[Insertion, list[Sequence[object]]] = {}
         self._inserted = 0
@@ -118,7 +149,7 @@ class _Connected:
     @property
     def changes(self) -> tuple[int, int]:
         """Another after each change."""
-        return self._connection.total_changes, self._inserted
+        return self._connection.total_changes(), self._inserted
 
     async def insert(self, insertion: Insertion, row: Sequence[object]) -> None:
         self._gathered.setdefault(insertion, []).append(row)
@@ -128,7 +159,7 @@ class _Connected:
         """Carry out the insertions that have gathered: a statement for many rows lets the event loop run meanwhile."""
         for insertion, rows in self._gathered.items():
             for some in _in_powers_of_two(rows):
-                self._connection.execute(insertion.text(len(some)), [*chain.from_iterable(some)])
+                self._execute(insertion.text(len(some)), [*chain.from_iterable(some)])
         self._gathered.clear()
 
     def forget(self) -> None:
@@ -139,19 +170,16 @@ class _Connected:
         if self._gathered:
             try:
                 self.put_in()
-            except sqlite3.ProgrammingError:
-                raise  # as below
-            except sqlite3.DatabaseError as error:
-                raise Unavailable(f"The database did not answer: {error}.") from error
-        return await self.fetch_apart(sql, parameters)
+            except apsw.Error as error:
+                raise _refused(error) from error
+        return self._all(sql, parameters)
 
-    async def fetch_apart(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        try:
-            return self._connection.execute(sql, parameters).fetchall()
-        except sqlite3.ProgrammingError:
-            raise  # a mistake of this program, not a state of the database
-        except sqlite3.DatabaseError as error:
-            raise Unavailable(f"The database did not answer: {error}.") from error
+
+def _refused(error: apsw.Error) -> Exception:
+    """What a fault of the database is for its user; a mistake of this program stays what it is."""
+    if isinstance(error, _MISTAKES):
+        return error
+    return Unavailable(f"The database did not answer: {error}.")
 
 
 def _in_powers_of_two(rows: list[Sequence[object]]) -> Iterator[list[Sequence[object]]]:
@@ -173,9 +201,10 @@ class SQLite:
 
     def __init__(self, path: Path, scan_seconds: float = SCAN_SECONDS, commits: Commits | None = None) -> None:
         self._read = connect(path)
+        self._read.execute("PRAGMA query_only=ON")
         self._commits = commits or Commits()
         self._commits.waiting = lambda: self._waiting
-        self._reader = _Connected(self._read)
+        self._reader = _Reading(self._read)
         self._loop = asyncio.get_running_loop()
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._generation: int | None = None
@@ -201,8 +230,8 @@ class SQLite:
         """
         if self._generation is None:
             try:
-                (self._generation,) = self._read.execute("PRAGMA data_version").fetchone()
-            except sqlite3.DatabaseError as error:
+                self._generation = int(self._read.execute("PRAGMA data_version").get)
+            except apsw.Error as error:
                 raise Unavailable(f"The database did not answer: {error}.") from error
             self._loop.call_soon(self._forget_generation)
         return self._generation
@@ -229,7 +258,7 @@ class SQLite:
         await asyncio.to_thread(self._thread.join)
         self._read.close()
 
-    def _write_until_closed(self, connection: sqlite3.Connection) -> None:
+    def _write_until_closed(self, connection: apsw.Connection) -> None:
         session = _Connected(connection)
         while (jobs := self._next_group()) is not None:
             began = time.perf_counter()
@@ -269,7 +298,7 @@ class SQLite:
                 future.set_exception(error)
 
 
-def _commit(connection: sqlite3.Connection, session: _Connected, jobs: list[_Job]) -> list[_Outcome]:
+def _commit(connection: apsw.Connection, session: _Connected, jobs: list[_Job]) -> list[_Outcome]:
     """Run the jobs in one transaction. A job that fails after it changed something sends each to one of its own."""
     outcomes: list[_Outcome] = []
     try:
@@ -285,9 +314,9 @@ def _commit(connection: sqlite3.Connection, session: _Connected, jobs: list[_Job
         session.put_in()
         session.texts.put_in()
         connection.execute("COMMIT")
-    except sqlite3.Error as error:
+    except apsw.Error as error:
         _roll_back(connection, session)
-        if isinstance(error, sqlite3.IntegrityError) and len(jobs) > 1:
+        if isinstance(error, apsw.ConstraintError) and len(jobs) > 1:
             # A row of one of them; its neighbours have nothing to do with it.
             return _commit_alone(connection, session, jobs, error)
         refusal = Unavailable(f"The database did not take the change: {error}.")
@@ -296,7 +325,7 @@ def _commit(connection: sqlite3.Connection, session: _Connected, jobs: list[_Job
 
 
 def _commit_alone(
-    connection: sqlite3.Connection, session: _Connected, jobs: list[_Job], error: BaseException
+    connection: apsw.Connection, session: _Connected, jobs: list[_Job], error: BaseException
 ) -> list[_Outcome]:
     if len(jobs) == 1:
         return [(jobs[0][1], None, error)]
@@ -315,8 +344,8 @@ def _attempt(act: Act, session: Session) -> tuple[Any, BaseException | None]:
     return None, RuntimeError("A write awaited something other than its session.")
 
 
-def _roll_back(connection: sqlite3.Connection, session: _Connected) -> None:
+def _roll_back(connection: apsw.Connection, session: _Connected) -> None:
     session.forget()
     # After a full disk or an I/O error SQLite has rolled back by itself, and says so only when asked again.
-    with contextlib.suppress(sqlite3.Error):
+    with contextlib.suppress(apsw.Error):
         connection.execute("ROLLBACK")

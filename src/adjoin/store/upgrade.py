@@ -1,7 +1,12 @@
-"""Running the migrations with Alembic. Only `migrate.py` imports this, and only when there is something to do."""
+"""Running the migrations with Alembic. Only `migrate.py` imports this, and only when there is something to do.
+
+SQLAlchemy speaks to SQLite by the standard library, so here, and here alone, the file is opened by another SQLite than
+the service's: while no other connection of this process has it open, since the two would drop each other's locks.
+"""
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 from typing import Final
 
@@ -10,7 +15,7 @@ from alembic.config import Config
 from sqlalchemy import NullPool, create_engine, event
 from sqlalchemy.engine import Connection, Engine
 
-from adjoin.store.sqlite import connect
+from adjoin.store.sqlite import BUSY_SECONDS, PRAGMAS
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
@@ -26,8 +31,8 @@ def upgrade(path: Path) -> None:
 
 
 def engine_of(path: Path) -> Engine:
-    """An engine over our own connections, for migrating and for comparing schemas."""
-    engine = create_engine("sqlite://", creator=lambda: connect(path), poolclass=NullPool)
+    """An engine for migrating and for comparing schemas."""
+    engine = create_engine("sqlite://", creator=lambda: _connect(path), poolclass=NullPool)
 
     # The lock is taken before the version is read again, so that of two processes the second finds nothing to do.
     @event.listens_for(engine, "begin")
@@ -35,6 +40,13 @@ def engine_of(path: Path) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+    for pragma in PRAGMAS:
+        connection.execute(pragma)
+    return connection
 
 
 def configuration() -> Config:
