@@ -9,9 +9,10 @@ The rows' numbers begin with their tenant's, so what one tenant asks never looks
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, NamedTuple
+
+import apsw
 
 from adjoin.odata.bound import Bound
 from adjoin.store import settings
@@ -167,7 +168,7 @@ async def _begin(session: Session) -> None:
             await session.fetch(Everywhere(statement))
     except Unavailable as error:
         raise Unusable(
-            f"SQLite {sqlite3.sqlite_version}, which this Python has, cannot keep a text index; it takes 3.34 or "
+            f"SQLite {apsw.sqlite_lib_version()}, which is used here, cannot keep a text index; it takes 3.34 or "
             f"newer, with FTS5. {error.message}"
         ) from None
     await _set(session, BUILDING)
@@ -259,7 +260,7 @@ AND NOT EXISTS (SELECT 1 FROM {_TEXTS} AS texts
 class Waiting:
     """The texts that wait, as the writing connection sees them within its transaction."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: apsw.Connection) -> None:
         self._connection = connection
         self._schema: int | None = None
         self._there = False
@@ -273,14 +274,14 @@ class Waiting:
         if self._pause:
             self._pause -= 1
             return
-        (schema,) = self._connection.execute("PRAGMA schema_version").fetchone()
+        schema = self._connection.execute("PRAGMA schema_version").get
         if schema != self._schema:
-            found = self._connection.execute("SELECT 1 FROM sqlite_schema WHERE name = ?1", (_GRAMS,)).fetchone()
+            found = self._connection.execute("SELECT 1 FROM sqlite_schema WHERE name = ?1", (_GRAMS,)).get
             self._schema, self._there = schema, found is not None
         if not self._there:
             return
-        ((number, last),) = self._connection.execute(_WAITING, (_AT_ONCE,)).fetchall()
-        if number < _WORTH_IT:
+        last = self._connection.execute(_WAITING, (_AT_ONCE, _WORTH_IT)).get
+        if last is None:
             return
         self._connection.execute("SAVEPOINT texts")
         try:
@@ -288,7 +289,7 @@ class Waiting:
                 self._connection.execute(statement, (last,))
             # Here, and not at the end of the transaction, the index writes what it has gathered.
             self._connection.execute("RELEASE texts")
-        except sqlite3.DatabaseError:
+        except apsw.Error:
             self._pause = _PAUSE
             if not self._connection.in_transaction:
                 raise  # as after some errors: those whose transaction it was are told, or tried once more
@@ -297,7 +298,7 @@ class Waiting:
 
 
 _WAITING: Final = (
-    f"SELECT count(*), max(number) FROM (SELECT number FROM {_TEXTS} WHERE step <> {IS_IN} "
+    f"SELECT CASE WHEN count(*) >= ?2 THEN max(number) END FROM (SELECT number FROM {_TEXTS} WHERE step <> {IS_IN} "
     "ORDER BY tenant, number LIMIT ?1)"
 )
 _SOME: Final = f"FROM {_TEXTS} WHERE step <> {IS_IN} AND number <= ?1 AND step"
