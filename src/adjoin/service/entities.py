@@ -104,7 +104,8 @@ async def page(database: Database, tenant: Tenant, entity: EntityType, wanted: W
         after=Mark(goes_on.after, goes_on.values) if goes_on else None,
     )
     ticks = Instant.from_unix(now).ticks
-    if short_page(table, part.where, part.order, part.skip):
+    part = replace(part, silent=await rows.silent(database.reader, table, tenant.number, part, ticks))
+    if short_page(table, part.where, part.order, part.skip, part.silent):
         session = database.reader
     else:
         session, most = database.scanner, part.limit + part.skip
@@ -122,9 +123,11 @@ async def page(database: Database, tenant: Tenant, entity: EntityType, wanted: W
 
 async def count(database: Database, tenant: Tenant, entity: EntityType, now: float, where: Bound | None = None) -> int:
     """How many entities the tenant has for which `where` holds."""
-    table = table_of(entity)
+    table, ticks = table_of(entity), Instant.from_unix(now).ticks
+    if await rows.counts_soon(database.reader, table, tenant.number, where, ticks):
+        return await rows.count(database.reader, table, tenant.number, where, ticks)
     among = await texts.among(database, table, tenant.number, where, None)
-    return await rows.count(database.scanner, table, tenant.number, where, Instant.from_unix(now).ticks, among)
+    return await rows.count(database.scanner, table, tenant.number, where, ticks, among)
 
 
 async def get(database: Database, tenant: Tenant, entity: EntityType, key: str, now: float) -> Stored:
