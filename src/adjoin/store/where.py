@@ -42,8 +42,8 @@ class Parameters:
         self.dense = False
         """Most rows show what is asked of what the clock changes, so that the order of keys soon leads to enough."""
         self.cut: Callable[[], str] | None = None
-        """Writes what ends the search for rows that the clock did not change, once there are enough: further conditions, an
-        order, and a limit. Only where one value of what it changes is asked for."""
+        """Writes what ends the search for rows that the clock did not change, once there are enough: more conditions,
+        an order, and a limit. Only where one value of what it changes is asked for."""
         self._depth = 0
 
     def add(self, value: object) -> str:
