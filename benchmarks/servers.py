@@ -95,9 +95,11 @@ def bare() -> Iterator[Running]:
 
 
 @contextlib.contextmanager
-def adjoin(data_dir: Path) -> Iterator[Running]:
+def adjoin(data_dir: Path, *more: str) -> Iterator[Running]:
+    """The service on a data directory; `more` are options of its own."""
     port = free_port()
     command = [*_ADJOIN, "serve", "--data-dir", str(data_dir), "--port", str(port), "--no-log-requests", "--quiet"]
+    command += more
     with running(command, port, "/readyz") as server:
         yield server
 
@@ -130,9 +132,9 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def token(data_dir: Path, server: Running) -> str:
-    """A token as a program gets it: of a registered application, by its secret."""
-    made = _said("app", "add", "bench", "-p", WRITE, "--json", "--data-dir", str(data_dir))
+def token(data_dir: Path, server: Running, *more: str) -> str:
+    """A token as a program gets it: of a registered application, by its secret. `more` are options of the command."""
+    made = _said("app", "add", "bench", "-p", WRITE, "--json", "--data-dir", str(data_dir), *more)
     form = {
         "grant_type": "client_credentials",
         "client_id": made["client_id"],

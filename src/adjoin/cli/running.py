@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import shlex
 import signal
 import sys
@@ -93,9 +94,15 @@ async def _listen(listener: Listener, application: Application, loaded: Config, 
         if not quiet:
             sys.stdout.write(_greeting(loaded))
             sys.stdout.flush()
-        # Made ready once the first callers have been served, and before the first $filter.
-        loop.call_later(1.0, loop.run_in_executor, None, words)
+        # Once the first callers have been served, and before the first $filter.
+        loop.call_later(1.0, lambda: loop.run_in_executor(None, words).add_done_callback(_settle))
     await running
+
+
+def _settle(_: object) -> None:
+    """Tell the collector that what is there now is there to stay: else it looks through all of it, now and then."""
+    gc.collect()
+    gc.freeze()
 
 
 def _url(loaded: Config) -> str:

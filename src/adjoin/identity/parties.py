@@ -16,7 +16,7 @@ from adjoin.identity.keys import KeyRing
 from adjoin.identity.rotation import LiveRing
 from adjoin.identity.sources import KeySource
 from adjoin.identity.trust import Trust
-from adjoin.identity.verified import VerifiedTokens
+from adjoin.identity.verified import Proof, VerifiedTokens
 
 LEARN_SECONDS: Final = 2.0
 """How long a request with an unknown key waits for its issuer's keys, if they are being fetched at all."""
@@ -54,6 +54,14 @@ class Parties:
     def verify(self, token: str, now: float) -> Caller:
         """The caller that a token proves. Raises a TokenRefusal; of those UnknownKey is worth asking `learn` about."""
         return self._tokens.verify(token, now)
+
+    def prove(self, token: str, now: float) -> Proof:
+        """As `verify`, and gives what holds for as long as `still` says so."""
+        return self._tokens.prove(token, now)
+
+    def still(self, proof: Proof, now: float) -> bool:
+        """Whether the token of a proof is as good as it was then. Raises what its time forbids by now."""
+        return self._tokens.still(proof, now)
 
     def notice(self, now: float) -> bool:
         """Take over what changed in the folder of the built-in issuer's keys; looks at most once a second."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from adjoin.identity import tokens
 from adjoin.identity.caller import Caller
@@ -12,6 +12,14 @@ from adjoin.identity.errors import TokenRefusal
 from adjoin.identity.trust import Trust
 
 _Known: TypeAlias = OrderedDict[bytes, tuple[Caller, int]]
+
+
+class Proof(NamedTuple):
+    """That a token was verified: whose it is, the clock skew its party is allowed, and what it was verified under."""
+
+    caller: Caller
+    skew: int
+    under: object
 
 
 def choose(token: str, trusts: tuple[Trust, ...]) -> Trust:
@@ -55,7 +63,12 @@ class VerifiedTokens:
 
     def verify(self, token: str, now: float) -> Caller:
         """As the function `tokens.verify` does, from memory where it can."""
-        trusts, known = self._state
+        return self.prove(token, now).caller
+
+    def prove(self, token: str, now: float) -> Proof:
+        """As `verify`, and gives what holds for as long as `still` says so."""
+        state = self._state
+        trusts, known = state
         tokens.check_form(token)
         digest = hashlib.sha256(token.encode("ascii")).digest()
         found = known.pop(digest, None)
@@ -70,7 +83,16 @@ class VerifiedTokens:
         known[digest] = found
         if len(known) > self._size:
             known.popitem(last=False)
-        return found[0]
+        return Proof(*found, state)
+
+    def still(self, proof: Proof, now: float) -> bool:
+        """Whether a proof holds; False once there are other keys or settings. Raises what a token's time forbids."""
+        if proof.under is not self._state:
+            return False
+        caller = proof.caller
+        tokens.check_lifetime(caller.expires, caller.not_before, proof.skew, now)
+        self.hits += 1
+        return True
 
     def party(self, token: str) -> Trust:
         """The party that `verify` asks about this token."""

@@ -86,7 +86,10 @@ class Recorder:
         await self._add(session, tenant, activity, operation, SUCCESS, _COMPONENT, [resource])
         key = resource["resourceId"]
         if entity.qualified in _TRACKED and isinstance(key, str):
-            await changes.append(session, tenant, key, _KINDS[operation], Instant.from_unix(self.now).ticks)
+            now = Instant.from_unix(self.now).ticks
+            await changes.append(session, tenant, key, _KINDS[operation], now)
+            if self.turns.take(("changes", tenant), self.now):
+                await changes.drop_old(session, tenant, now)
 
     async def act(self, session: Session, tenant: int, entity: EntityType, words: str, row: Row) -> None:
         """Record what was done with an entity and changed nothing that it shows; `words` say what."""

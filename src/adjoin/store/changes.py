@@ -12,17 +12,17 @@ from typing import Final, NamedTuple
 
 from adjoin.odata.values import TICKS_PER_SECOND
 from adjoin.store.columns import Table
-from adjoin.store.database import Insertion, Session
+from adjoin.store.database import Insertion, Numbers, Session
 
 KEPT: Final = 8 * 86_400 * TICKS_PER_SECOND
 """How long a change stays in the log: links are good for seven days (graph-contract 3.11), and a day is to spare."""
 
-# How often old changes are dropped, and how many at once: more than come meanwhile, so that the log shrinks.
-_EVERY: Final = 64
-_DROPPED_AT_ONCE: Final = 256
+_DROPPED_AT_ONCE: Final = 4_096
 
 
-_CHANGE: Final = Insertion("INSERT INTO changes (tenant, sequence, entity, kind, ticks)", 5)
+_CHANGE: Final = Insertion(
+    "INSERT INTO changes (tenant, sequence, entity, kind, ticks)", 5, Numbers("change_counters", "last")
+)
 
 
 class Kind(IntEnum):
@@ -56,24 +56,17 @@ class Silent(NamedTuple):
     key: str
 
 
-async def append(session: Session, tenant: int, entity: str, kind: Kind, ticks: int) -> int:
-    """Add a change, and give its number.
-
-    The counter's row is held to the end of the transaction: so numbers grow in the order of commits, and who has seen
-    one has seen all before it.
-    """
-    sql = (
-        "INSERT INTO change_counters (tenant, last) VALUES (?1, 1) "
-        "ON CONFLICT (tenant) DO UPDATE SET last = change_counters.last + 1 RETURNING last"
-    )
-    ((sequence,),) = await session.fetch_apart(sql, (tenant,))
-    await session.insert(_CHANGE, (tenant, sequence, entity, int(kind), ticks))
-    if sequence % _EVERY == 0:
-        await _drop_old(session, tenant, ticks - KEPT)
-    return int(sequence)
+async def append(session: Session, tenant: int, entity: str, kind: Kind, ticks: int) -> None:
+    """Add a change. Its number is the next: they grow in the order of commits; who has seen one has seen all before."""
+    await session.insert(_CHANGE, (tenant, None, entity, int(kind), ticks))
 
 
-async def _drop_old(session: Session, tenant: int, before: int) -> None:
+async def drop_old(session: Session, tenant: int, now: int) -> None:
+    """Drop some changes that are older than any link is good for; more at once than come from one turn to the next."""
+    before = now - KEPT
+    oldest = await session.fetch("SELECT ticks FROM changes WHERE tenant = ?1 ORDER BY sequence LIMIT 1", (tenant,))
+    if not oldest or oldest[0][0] >= before:
+        return
     sql = (
         "DELETE FROM changes WHERE tenant = ?1 AND ticks < ?2 AND sequence IN "
         "(SELECT sequence FROM changes WHERE tenant = ?1 ORDER BY sequence LIMIT ?3) RETURNING sequence"

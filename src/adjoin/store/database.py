@@ -16,11 +16,35 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
+class Numbers:
+    """Numbers that each tenant's rows get in the order of their commits, counted on in a column of a table of counters.
+
+    Whoever takes one keeps others from taking the next to the end of the transaction.
+    """
+
+    table: str
+    column: str
+
+    @property
+    def take(self) -> str:
+        """The statement that takes some for a tenant, and gives the last of them."""
+        return (
+            f"INSERT INTO {self.table} (tenant, {self.column}) VALUES (?1, ?2) "
+            f"ON CONFLICT (tenant) DO UPDATE SET {self.column} = {self.table}.{self.column} + ?2 "
+            f"RETURNING {self.column}"
+        )
+
+
+@dataclass(frozen=True, eq=False)
 class Insertion:
-    """An INSERT of rows of one form: what stands before VALUES, and how many values a row has. One for each table."""
+    """An INSERT of rows of one form: what stands before VALUES, and how many values a row has. One for each table.
+
+    A row's first value is its tenant's number. With `numbers` the second is the next of those, and None until then.
+    """
 
     into: str
     width: int
+    numbers: Numbers | None = None
 
     @lru_cache(maxsize=256)  # noqa: B019 - they live as long as the program
     def text(self, rows: int) -> str:

@@ -14,7 +14,7 @@ import asyncpg
 
 from adjoin.store.address import shown
 from adjoin.store.database import Insertion, TooSlow, Unavailable
-from adjoin.store.dialect import columns_of, many, translated
+from adjoin.store.dialect import arrays_of, columns_of, many, translated
 from adjoin.store.statements import EVERYWHERE, tenant_of
 
 Row: TypeAlias = tuple[Any, ...]
@@ -77,7 +77,7 @@ class Link:
     async def add(self, gathered: Gathered) -> None:
         """Insert rows, of all tables, as one statement. `ready_to_add` comes before."""
         sql = many([(each, self._types[each]) for each in gathered])
-        columns = [list(column) for rows in gathered.values() for column in zip(*rows, strict=True)]
+        columns = [column for each, rows in gathered.items() for column in arrays_of(each, rows)]
         await self._answered(self._connection.fetch(sql, *columns))
 
     async def show(self, tenant: int) -> None:

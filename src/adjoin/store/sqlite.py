@@ -13,19 +13,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import queue
 import threading
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from itertools import chain
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import apsw
 
 from adjoin.store.commits import Commits
-from adjoin.store.database import Insertion, Overloaded, Session, Unavailable, Unusable
+from adjoin.store.database import Insertion, Numbers, Overloaded, Session, Unavailable, Unusable
 from adjoin.store.scanner import Scanner
 from adjoin.store.texts import Waiting
 
@@ -158,9 +159,19 @@ class _Connected(_Reading):
     def put_in(self) -> None:
         """Carry out the insertions that have gathered: a statement for many rows lets the event loop run meanwhile."""
         for insertion, rows in self._gathered.items():
-            for some in _in_powers_of_two(rows):
-                self._execute(insertion.text(len(some)), [*chain.from_iterable(some)])
+            for some in _in_powers_of_two(self._numbered(insertion.numbers, rows)):
+                self._execute(insertion.text(len(some)), [*itertools.chain.from_iterable(some)])
         self._gathered.clear()
+
+    def _numbered(self, numbers: Numbers | None, rows: list[Sequence[object]]) -> list[Sequence[object]]:
+        """The rows, each with its number where it gets one."""
+        if numbers is None:
+            return rows
+        following = {}
+        for tenant, count in Counter(row[0] for row in rows).items():
+            last = self._execute(numbers.take, (tenant, count)).get
+            following[tenant] = itertools.count(last - count + 1)
+        return [(row[0], next(following[row[0]]), *row[2:]) for row in rows]
 
     def forget(self) -> None:
         """Drop the insertions that have gathered."""

@@ -16,7 +16,6 @@ from adjoin.config import Config
 from adjoin.identity import issuer
 from adjoin.identity.discovery import Fetch
 from adjoin.identity.parties import Parties
-from adjoin.model import VERSIONS
 from adjoin.odata import path
 from adjoin.odata.errors import Refusal
 from adjoin.service.courier import Carry, Courier
@@ -30,7 +29,8 @@ from adjoin.web import connector_wire, failures, front, login
 from adjoin.web.connector_api import ConnectorApi
 from adjoin.web.errors import BadHost, MethodNotAllowed, Stopping, UnknownVersion
 from adjoin.web.exchange import ClientGone, Request, Response, check_target, echoed, headers_of
-from adjoin.web.graph import Graph
+from adjoin.web.graph import Graph, located
+from adjoin.web.heads import Heads, digest_of
 from adjoin.web.issuers import sources
 from adjoin.web.login import Login
 from adjoin.web.meter import Meter, may_read
@@ -61,6 +61,7 @@ _TO_OTHER_ORIGINS: Final = (
     ),
 )
 _NOT_CACHED: Final = (b"cache-control", b"no-cache")
+_ONLY_HTTPS: Final = (b"strict-transport-security", b"max-age=31536000")
 _PREFLIGHT: Final = [
     ("access-control-allow-methods", "GET, POST, PATCH, PUT, DELETE, OPTIONS"),
     ("access-control-max-age", "3600"),
@@ -87,6 +88,7 @@ class Application:
         self._graph: Graph | None = None
         self._login: Login | None = None
         self._meter = Meter(config.max_requests)
+        self._heads = Heads()
         self._connectors: ConnectorApi | None = None
         self._stopping = False
 
@@ -115,7 +117,9 @@ class Application:
         throttle = Throttle(limits) if limits else None
         desk = self._desk()
         self._deliveries = Deliveries(self._installation.database, self._world, desk.carry)
-        self._graph = Graph(self._installation, self._parties, self._world, desk, self._deliveries, throttle)
+        self._graph = Graph(
+            self._installation, self._parties, self._world, desk, self._deliveries, self._heads, throttle
+        )
         self._deliveries.start()
         self._login = Login(self._installation, self._world, config.national_cloud)
         self._connectors = ConnectorApi(self._installation, self._world, config.national_cloud)
@@ -188,50 +192,72 @@ class Application:
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        started = time.perf_counter()
-        self._meter.under_way += 1
+        started, meter = time.perf_counter(), self._meter
+        meter.under_way += 1
         try:
-            request_id = self._world.new_request_id()
-            raw_path = scope.get("raw_path") or scope["path"].encode()
-            request = Request(
-                method=scope["method"],
-                path=raw_path.decode("latin-1"),
-                query=scope["query_string"].decode("latin-1"),
-                headers={},
-                origin="",
-                receive=receive,
-                id=request_id,
-                client_id=request_id,
-                meter=self._meter,
-                watch=Stopwatch() if self._config.server_timing else None,
-            )
-            response = await failures.settled(self._handled(request, scope), request, self._world.now)
-            await request.pass_over()
+            request = self._request(scope, receive)
+            try:
+                response = await self._response(request, scope)
+            except ClientGone:
+                raise
+            except Exception as error:  # noqa: BLE001 - the last resort: whatever it is, the caller gets an answer
+                response = failures.answer_to(error, request, self._world.now())
+            if request.method != "GET":
+                await request.pass_over()
             if request.watch is not None:
                 response.headers.append(request.watch.header())
-            await _send(send, response, _common_headers(request, scope["scheme"]))
-            self._meter.count(request.operation, response.status, time.perf_counter() - started)
+            headers = _headers(request, response, scope["scheme"])
+            await send({"type": "http.response.start", "status": response.status, "headers": headers})
+            await send({"type": "http.response.body", "body": response.body})
+            meter.count(request.operation, response.status, time.perf_counter() - started)
             if self._config.log_requests:
                 self._log_request(request, response, started)
         except ClientGone:
             self._log.debug("client gone")
         finally:
-            self._meter.under_way -= 1
+            meter.under_way -= 1
 
-    async def _handled(self, request: Request, scope: Scope) -> Response:
-        self._read_head(request, scope)
-        if self._stopping or self._installation is None:
+    def _request(self, scope: Scope, receive: Receive) -> Request:
+        raw, request_id = scope["headers"], self._world.new_request_id()
+        digest, own = digest_of(raw, scope["scheme"], scope.get("client"))
+        return Request(
+            scope["method"],
+            (scope.get("raw_path") or scope["path"].encode()).decode("latin-1"),
+            scope["query_string"].decode("latin-1"),
+            {},
+            "",
+            receive,
+            request_id,
+            echoed(own) or request_id,
+            meter=self._meter,
+            watch=Stopwatch() if self._config.server_timing else None,
+            raw=raw,
+            digest=digest,
+        )
+
+    async def _response(self, request: Request, scope: Scope) -> Response:
+        head = self._heads.find(request.digest)
+        if head is None:
+            self._read_head(request, scope)
+        else:
+            request.headers, request.origin, request.address = head.headers, head.origin, head.address
+            request.known = head.known
+            check_target(request.path, request.query)
+        if self._stopping or self._graph is None or self._parties is None:
             raise Stopping
         if request.path not in front.ALWAYS:
             self._meter.check()
-        if self._parties is not None:
-            self._parties.notice(self._world.now())
-        return await self._route(request)
+        self._parties.notice(self._world.now())
+        if request.method == "OPTIONS":
+            return _preflight(request)
+        found = located(request.path, request.method)
+        if found is not None:
+            return await self._graph.respond(request, *found)
+        return await self._beside(request, path.segments(request.path))
 
     def _read_head(self, request: Request, scope: Scope) -> None:
         """Fill in what the headers say, as far as it can be read, before anything is refused for them."""
-        request.headers, fault = headers_of(scope["headers"])
-        request.client_id = echoed(request.headers) or request.id
+        request.headers, fault = headers_of(request.raw)
         client = scope.get("client")
         request.address = address_of(request.headers, client, self._proxies)
         bad_host: BadHost | None = None
@@ -246,13 +272,9 @@ class Application:
         if bad_host is not None and request.path not in front.WITHOUT_HOST:
             raise bad_host
 
-    async def _route(self, request: Request) -> Response:
-        if request.method == "OPTIONS":
-            return _preflight(request)
-        parts = path.segments(request.path)
+    async def _beside(self, request: Request, parts: tuple[str, ...]) -> Response:
+        """Answer what is asked of something else than a version of Graph."""
         name = parts[0].lower() if parts else ""
-        if name in VERSIONS and self._graph is not None:
-            return await self._graph.respond(request, name, parts[1:])
         if name == connector_wire.ROOT and self._connectors is not None:
             return await self._connectors.respond(request, parts[1:])
         if login.serves(parts) and self._login is not None:
@@ -286,27 +308,17 @@ class Application:
         )
 
 
-def _common_headers(request: Request, scheme: str) -> list[tuple[bytes, bytes]]:
-    """The headers of every answer (graph-contract 3.4)."""
-    common = [
+def _headers(request: Request, response: Response, scheme: str) -> list[tuple[bytes, bytes]]:
+    """The headers of an answer: those of every one (graph-contract 3.4), and its own."""
+    headers = [
         (b"request-id", request.id.encode()),
         (b"client-request-id", request.client_id.encode()),
         *_ALWAYS,
     ]
     if scheme == "https" or request.origin.startswith("https:"):
-        common.append((b"strict-transport-security", b"max-age=31536000"))
+        headers.append(_ONLY_HTTPS)
     if "origin" in request.headers:
-        common += _TO_OTHER_ORIGINS
-    return common
-
-
-def _preflight(request: Request) -> Response:
-    """The answer to a browser that asks before a call from another origin; bearer tokens make any origin safe."""
-    asked = request.headers.get("access-control-request-headers", "authorization, content-type, client-request-id")
-    return Response(204, headers=[*_PREFLIGHT, ("access-control-allow-headers", asked)])
-
-
-async def _send(send: Send, response: Response, headers: list[tuple[bytes, bytes]]) -> None:
+        headers += _TO_OTHER_ORIGINS
     cached = False
     for name, value in response.headers:
         headers.append((name.encode(), value.encode("latin-1", "replace")))
@@ -317,8 +329,13 @@ async def _send(send: Send, response: Response, headers: list[tuple[bytes, bytes
         headers.append((b"content-length", b"%d" % len(response.body)))
     if not cached:
         headers.append(_NOT_CACHED)
-    await send({"type": "http.response.start", "status": response.status, "headers": headers})
-    await send({"type": "http.response.body", "body": response.body})
+    return headers
+
+
+def _preflight(request: Request) -> Response:
+    """The answer to a browser that asks before a call from another origin; bearer tokens make any origin safe."""
+    asked = request.headers.get("access-control-request-headers", "authorization, content-type, client-request-id")
+    return Response(204, headers=[*_PREFLIGHT, ("access-control-allow-headers", asked)])
 
 
 def create(

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import urlsplit
 
+import msgspec
+
 from adjoin.model import VERSIONS
 from adjoin.odata import batch, headers, multipart, path
 from adjoin.odata.batch import Item
@@ -74,7 +76,7 @@ class Batch:
     async def _one(self, method: str, url: str, given: Mapping[str, str], body: bytes, database: Database) -> Response:
         outer = {name: self.request.headers[name] for name in _OUTER if name in self.request.headers}
         own = {name: value for name, value in given.items() if name not in _OUTER}
-        request = replace(
+        request = msgspec.structs.replace(
             self.request,
             method=method,
             path="",
@@ -82,6 +84,7 @@ class Batch:
             headers={"accept": "application/json", **own, **outer},
             id=self.new_id(),
             content=body,
+            digest=None,
         )
         try:
             version = self._locate(request, url)

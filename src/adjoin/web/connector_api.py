@@ -141,7 +141,7 @@ class ConnectorApi:
         return await operation(self, await self._call(request))
 
     def _caller(self, request: Request) -> Caller:
-        scheme, _, token = request.headers.get("authorization", "").strip().partition(" ")
+        scheme, _, token = request.authorization.partition(" ")
         if scheme.lower() != "bearer":
             raise EmptyToken
         if self._installation.ring is not self._ring:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import re
 import zlib
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from itertools import chain
 from typing import Any, Final
 
+import msgspec
+
 from adjoin.odata.errors import MalformedBody, Refusal, UnsupportedEncoding
 from adjoin.web.errors import BadHost, BodyTooLarge, BodyTooSlow, HeadersTooLarge, TargetTooLong
+from adjoin.web.heads import Known, Raw
 from adjoin.web.meter import Meter
+from adjoin.web.patience import Waiting
 from adjoin.web.timing import Stopwatch
 
 MAX_BODY: Final = 1024 * 1024
@@ -31,8 +33,7 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 
 
-@dataclass(slots=True)
-class Request:
+class Request(msgspec.Struct):
     """A request. `path` and `query` are still percent-encoded; header names are in small letters.
 
     `id` is new for each request; `client_id` is the caller's own id, or the same as `id` without one.
@@ -52,10 +53,24 @@ class Request:
     """The body where it is at hand already: read before, or part of a batch."""
     operation: str = "unknown"
     """What is asked for, by a name of ours, as soon as that is known: it is counted under it."""
-    meter: Meter = field(default_factory=Meter)
+    meter: Meter = msgspec.field(default_factory=Meter)
     watch: Stopwatch | None = None
     begun: bool = False
     """Whether the body has been read, or a part of it."""
+    raw: Raw = ()
+    """The headers as they came."""
+    digest: object = None
+    """What tells its headers from others; None for a request that is part of another."""
+    known: Known | None = None
+    """Who sends it, where that was verified before."""
+
+    @property
+    def authorization(self) -> str:
+        """The header of this name, which is not kept with the others of a known caller."""
+        found = self.headers.get("authorization")
+        if found is None:
+            found = next((value.decode("latin-1") for name, value in self.raw if name == b"authorization"), "")
+        return found.strip()
 
     async def body(self) -> bytes:
         """The body, unpacked. Raises BodyTooLarge, BodyTooSlow, UnsupportedEncoding or MalformedBody."""
@@ -74,8 +89,7 @@ class Request:
         if "expect" in self.headers or self._declares_too_much():
             return
         with contextlib.suppress(TimeoutError, BodyTooLarge, ClientGone):
-            async with asyncio.timeout(_UNREAD_SECONDS):
-                await self._read()
+            await self._read(_UNREAD_SECONDS, earns=False)
 
     def _declares_too_much(self) -> bool:
         length = self.headers.get("content-length", "")
@@ -88,23 +102,25 @@ class Request:
         if self._declares_too_much():
             raise BodyTooLarge(MAX_BODY)
         try:
-            async with asyncio.timeout(_PATIENCE) as patience:
-                data = await self._read(patience)
+            data = await self._read(_PATIENCE, earns=True)
         except TimeoutError:
             raise BodyTooSlow from None
         return _unpacked(data) if "gzip" in encoding else data
 
-    async def _read(self, patience: asyncio.Timeout | None = None) -> bytes:
-        """The body as it was sent; what comes in earns more patience, so that a byte a second holds nobody for long."""
+    async def _read(self, patience: float, *, earns: bool) -> bytes:
+        """The body as it was sent, within so many seconds. Raises TimeoutError.
+
+        If it `earns` more, what comes in does so, but a byte a second holds nobody for long.
+        """
         self.begun = True
-        began = asyncio.get_running_loop().time()
         self.meter.waiting += 1
         try:
-            return await self._chunks(began, patience)
+            with self.meter.patience.until(patience) as waiting:
+                return await self._chunks(waiting if earns else None)
         finally:
             self.meter.waiting -= 1
 
-    async def _chunks(self, began: float, patience: asyncio.Timeout | None) -> bytes:
+    async def _chunks(self, waiting: Waiting | None) -> bytes:
         chunks: list[bytes] = []
         size = 0
         while True:
@@ -118,22 +134,21 @@ class Request:
             chunks.append(chunk)
             if not message.get("more_body", False):
                 return b"".join(chunks)
-            if patience is not None:
-                patience.reschedule(began + min(_PATIENCE + size / _BYTES_PER_SECOND, _BODY_SECONDS))
+            if waiting is not None:
+                waiting.extend(min(_PATIENCE + size / _BYTES_PER_SECOND, _BODY_SECONDS))
 
 
 class ClientGone(Exception):
     """The client closed the connection before its request was whole; there is nobody to answer."""
 
 
-@dataclass(slots=True)
-class Response:
+class Response(msgspec.Struct):
     """An answer: its status, its body, and the headers that are its own (those of every answer are added later)."""
 
     status: int
     body: bytes = b""
     content_type: str | None = None
-    headers: list[tuple[str, str]] = field(default_factory=list)
+    headers: list[tuple[str, str]] = []
 
 
 def _unpacked(data: bytes) -> bytes:
@@ -152,7 +167,7 @@ def _unpacked(data: bytes) -> bytes:
     return content
 
 
-def headers_of(raw: Iterable[tuple[bytes, bytes]]) -> tuple[dict[str, str], Refusal | None]:
+def headers_of(raw: Raw) -> tuple[dict[str, str], Refusal | None]:
     """Headers by name in small letters, repeated ones joined (RFC 9110, 5.3), and what they are to be refused for."""
     pairs = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in raw]
     found = dict(pairs)
@@ -179,7 +194,9 @@ def check_target(path: str, query: str) -> None:
         raise TargetTooLong(MAX_TARGET)
 
 
-def echoed(headers: Mapping[str, str]) -> str | None:
+def echoed(own: bytes | None) -> str | None:
     """The caller's client-request-id, if it can be given back as it is."""
-    text = headers.get("client-request-id")
-    return text if text is not None and _ECHOED.fullmatch(text) else None
+    if own is None:
+        return None
+    text = own.decode("latin-1")
+    return text if _ECHOED.fullmatch(text) else None

@@ -6,9 +6,14 @@ Routing, token and its revocation, personal account, licence, permission; then t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
+
+import msgspec
+from msgspec.structs import replace as replace_struct
 
 from adjoin import model
 from adjoin.identity.caller import Caller
@@ -16,25 +21,29 @@ from adjoin.identity.errors import EmptyToken, UnknownKey
 from adjoin.identity.parties import Parties
 from adjoin.odata import headers, metadata, path, query
 from adjoin.odata.edm import Model
-from adjoin.odata.errors import NotServed
+from adjoin.odata.errors import NotServed, Refusal
 from adjoin.odata.path import Kind, Resource
 from adjoin.odata.values import Instant
 from adjoin.service import access
 from adjoin.service.deliveries import Deliveries
+from adjoin.service.errors import NotLicensed
 from adjoin.service.installation import Installation
 from adjoin.service.subscriptions import Desk
 from adjoin.service.throttle import Throttle
 from adjoin.service.world import World
 from adjoin.store.database import Database
+from adjoin.store.tenants import Tenant
 from adjoin.store.within import Within
 from adjoin.web import delta, failures, operations, subscriptions
 from adjoin.web.batch import Batch
 from adjoin.web.errors import MethodNotAllowed, NoRoute
 from adjoin.web.exchange import Request, Response
+from adjoin.web.heads import Heads, Known
 from adjoin.web.operations import JSON, Call
 
 METHODS: Final = ("GET", "POST", "PATCH", "PUT", "DELETE")
 
+_KEY: Final = re.compile(r"[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}")
 _ANONYMOUS: Final = frozenset({Kind.SERVICE, Kind.METADATA})
 
 
@@ -47,60 +56,76 @@ class Graph:
     world: World
     desk: Desk
     deliveries: Deliveries
+    heads: Heads
     throttle: Throttle | None = None
 
-    async def respond(self, request: Request, version: str, parts: tuple[str, ...]) -> Response:
-        """Answer a request for what `parts` name below a version. Raises a Refusal."""
-        if request.method not in METHODS:
-            raise MethodNotAllowed((*METHODS, "OPTIONS"))
-        served = model.VERSIONS[version]
-        resource = path.parse(served, parts)
-        operation = _operation(resource, request.method)
-        request.operation = _name(resource, operation)
+    async def respond(self, request: Request, way: Way, resource: Resource) -> Response:
+        """Answer a request that goes this way. Raises a Refusal."""
+        request.operation = way.name
         if request.watch is not None:
             request.watch.read()
-        root = f"{request.origin}/{version}"
-        if resource.kind in _ANONYMOUS and request.method == "GET":
+        if way.anonymous:
             _check_protocol(request)
-            return self._describe(request, served, resource, root)
-        caller = await self._caller(request)
+            return self._describe(request, way.served, resource, f"{request.origin}/{way.version}")
+        now, database = self.world.now(), self.installation.database
+        known = request.known
+        if known is None or not self.parties.still(known.proof, now):
+            known = await self._proven(request, now)
+        generation = database.generation()
+        # As long as nothing was changed, whoever was let in is.
+        tenant = known.tenant if generation is not None and generation == known.generation else None
+        if tenant is None:
+            await access.check_standing(database, self.installation.memory, known.proof.caller, now)
         if resource.kind is Kind.BATCH and request.method == "POST":
             _check_protocol(request)
-            return await self._batch(request, version).run()
-        tenant = await access.admit(self.installation.database, self.installation.memory, caller, self.world.now())
+            return await self._batch(request, way.version).run()
+        if tenant is None:
+            tenant = await access.admit(database, self.installation.memory, known.proof.caller, now)
+            known.tenant, known.generation = tenant, generation
+        elif not tenant.licensed(now):
+            raise NotLicensed
         if self.throttle is not None:
-            self.throttle.count(tenant.id, caller.client_id, request.method != "GET", self.world.now())
-        if operation is None:
+            self.throttle.count(tenant.id, known.proof.caller.client_id, request.method != "GET", now)
+        return await self._carry_out(request, way, resource, known.proof.caller, tenant)
+
+    async def _carry_out(
+        self, request: Request, way: Way, resource: Resource, caller: Caller, tenant: Tenant
+    ) -> Response:
+        if way.operation is None:
             raise NoRoute(resource.template, request.method, request.path)
-        access.check(caller, _accepted(resource, request.method))
-        if operation is subscriptions.create and isinstance(self.installation.database, Within):
+        access.check(caller, way.accepted)
+        if way.operation is subscriptions.create and isinstance(self.installation.database, Within):
             raise NotServed("A subscription is not created within a change set: its receiver is asked first.")
         _check_protocol(request)
         installation = self.installation if request.watch is None else request.watch.known(self.installation)
+        root = f"{request.origin}/{way.version}"
         call = Call(
-            request, served, root, resource, caller, tenant, installation, self.world, self.desk, self.deliveries
+            request, way.served, root, resource, caller, tenant, installation, self.world, self.desk, self.deliveries
         )
-        response = await operation(call)
-        if request.method != "GET":
-            self.deliveries.wake()
-        if request.method != "GET" and "repeatability-request-id" in request.headers:
+        if request.method == "GET":
+            return await way.operation(call)
+        response = await way.operation(call)
+        self.deliveries.wake()
+        if "repeatability-request-id" in request.headers:
             response.headers.append(("repeatability-result", "accepted"))
         return response
 
-    async def _caller(self, request: Request) -> Caller:
+    async def _proven(self, request: Request, now: float) -> Known:
         """Who calls, by the token. Nothing here waits, but for the keys of an issuer that has new ones."""
-        scheme, _, token = request.headers.get("authorization", "").strip().partition(" ")
+        scheme, _, token = request.authorization.partition(" ")
         if scheme.lower() != "bearer":
             raise EmptyToken
-        token, now = token.strip(), self.world.now()
+        token = token.strip()
         try:
-            caller = self.parties.verify(token, now)
+            proof = self.parties.prove(token, now)
         except UnknownKey:
             if not await self.parties.learn(token, now):
                 raise
-            caller = self.parties.verify(token, now)
-        await access.check_standing(self.installation.database, self.installation.memory, caller, now)
-        return caller
+            proof = self.parties.prove(token, now)
+        known = Known(proof)
+        if request.digest is not None:
+            self.heads.keep(request.digest, request.headers, request.origin, request.address, known)
+        return known
 
     def _batch(self, request: Request, version: str) -> Batch:
         """A batch needs a good token; what else is checked, each of its requests is checked for."""
@@ -117,7 +142,10 @@ class Graph:
         self, request: Request, version: str, parts: tuple[str, ...], database: Database
     ) -> Response:
         within = replace(self, installation=replace(self.installation, database=database))
-        return await failures.settled(within.respond(request, version, parts), request, self.world.now)
+        return await failures.settled(within._respond_to(request, version, parts), request, self.world.now)
+
+    async def _respond_to(self, request: Request, version: str, parts: tuple[str, ...]) -> Response:
+        return await self.respond(request, *way_of(version, parts, request.method))
 
     def _now(self) -> Instant:
         return Instant.from_unix(self.world.now())
@@ -171,6 +199,73 @@ _OF_SUBSCRIPTIONS: Final[Mapping[tuple[Kind, str], _Operation]] = {
 }
 
 
+class Way(msgspec.Struct, frozen=True):
+    """What a method does with what a path names, whoever asks: `operation` is None where nothing is served."""
+
+    version: str
+    served: Model
+    resource: Resource
+    operation: _Operation | None
+    name: str
+    """What a request is counted under: as many names as the model has resources, times the operations."""
+    accepted: tuple[str, ...]
+    """The permissions of which a caller needs one."""
+    anonymous: bool
+    """No token is asked for."""
+
+
+def way_of(version: str, parts: tuple[str, ...], method: str) -> tuple[Way, Resource]:
+    """The way to what these segments name below a version. Raises MethodNotAllowed, UnknownSegment or Malformed."""
+    if method not in METHODS:
+        raise MethodNotAllowed((*METHODS, "OPTIONS"))
+    served = model.VERSIONS[version]
+    resource = path.parse(served, parts)
+    return _way(version, served, resource, method), resource
+
+
+def located(raw_path: str, method: str) -> tuple[Way, Resource] | None:
+    """The way to what a path names that is still percent-encoded; None where it is of no version. Raises as `way_of`.
+
+    Paths are many by their keys alone: what stands before a key is read once.
+    """
+    front, _, last = raw_path.rpartition("/")
+    if len(last) == 36 and _KEY.fullmatch(last) and (keyed := _to_entity(front, method)) is not None:
+        at = keyed.resource
+        return keyed, Resource(Kind.ENTITY, at.trail, at.root, at.navigation, last)
+    way = _to(raw_path, method)
+    return None if way is None else (way, way.resource)
+
+
+@lru_cache(maxsize=256)
+def _to(raw_path: str, method: str) -> Way | None:
+    parts = path.segments(raw_path)
+    version = parts[0].lower() if parts else ""
+    return way_of(version, parts[1:], method)[0] if version in model.VERSIONS else None
+
+
+@lru_cache(maxsize=256)
+def _to_entity(raw_path: str, method: str) -> Way | None:
+    """The way to an entity of the collection that a path names, or None if it names none."""
+    parts = path.segments(raw_path)
+    version = parts[0].lower() if parts else ""
+    if version not in model.VERSIONS or method not in METHODS:
+        return None
+    served = model.VERSIONS[version]
+    try:
+        at = path.parse(served, parts[1:])
+    except Refusal:
+        return None  # which is said of the whole path
+    if at.kind is not Kind.COLLECTION:
+        return None
+    return _way(version, served, replace_struct(at, kind=Kind.ENTITY), method)
+
+
+def _way(version: str, served: Model, resource: Resource, method: str) -> Way:
+    operation = _operation(resource, method)
+    anonymous = resource.kind in _ANONYMOUS and method == "GET"
+    return Way(version, served, resource, operation, _name(resource, operation), _accepted(resource, method), anonymous)
+
+
 def _operation(resource: Resource, method: str) -> _Operation | None:
     """What a method does with a resource, or None. Only what a navigation property with `write` holds can change."""
     writable = resource.navigation is not None and bool(resource.navigation.write)
@@ -184,14 +279,12 @@ def _operation(resource: Resource, method: str) -> _Operation | None:
 
 
 def _name(resource: Resource, operation: _Operation | None) -> str:
-    """What a request is counted under: as many names as the model has resources, times the operations."""
     name = operation.__name__ if operation is not None else resource.kind.name.lower()
     holder = resource.navigation or resource.root
     return name if holder is None else f"{holder.name}.{name}"
 
 
 def _accepted(resource: Resource, method: str) -> tuple[str, ...]:
-    """The permissions of which a caller needs one."""
     if resource.navigation is not None:
         return resource.navigation.read if method == "GET" else resource.navigation.write
     return resource.root.read if resource.root is not None else ()

@@ -11,6 +11,7 @@ from typing import Final, Literal, TypeAlias
 
 from adjoin.store.commits import Histogram
 from adjoin.web.errors import Crowded
+from adjoin.web.patience import Watch
 
 _SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
@@ -26,6 +27,7 @@ class Meter:
     def __init__(self, limit: int = 1_024) -> None:
         self.limit = limit
         self.under_way = 0
+        self.patience = Watch()
         self.waiting = 0
         """Those under way that wait for their body, or, as connectors do, for work: none is done on them meanwhile."""
         self.answers: dict[tuple[str, int], int] = {}

@@ -84,6 +84,6 @@ def _refused(refusal: SignInRefusal, request: Request, now: int) -> Response:
     answer = Response(pages.status_of(refusal), msgspec.json.encode(body), discovery.JSON, list(pages.NO_STORE))
     if refusal.retry_after is not None:
         answer.headers.append(("retry-after", str(refusal.retry_after)))
-    if answer.status == 401 and request.headers.get("authorization", "").lower().startswith("basic"):
+    if answer.status == 401 and request.authorization.lower().startswith("basic"):
         answer.headers.append(("www-authenticate", 'Basic realm="adjoin"'))  # RFC 6749, 5.2
     return answer

@@ -59,7 +59,7 @@ def scope_of(form: Mapping[str, str], v2: bool, person: bool = False) -> str:
 def offered(request: Request, form: Mapping[str, str], tenant: Tenant, name: str, cloud: Cloud) -> Offered:
     """What a token request says of its client (RFC 6749, 2.3.1; RFC 7523, 2.2). Raises SignInRefusal."""
     client_id, secret, assertion = form.get("client_id"), form.get("client_secret"), form.get("client_assertion")
-    scheme, _, credentials = request.headers.get("authorization", "").strip().partition(" ")
+    scheme, _, credentials = request.authorization.partition(" ")
     if scheme.lower() == "basic":
         basic_id, basic_secret = _basic(credentials)
         if secret is not None or assertion is not None or client_id not in (None, basic_id):

@@ -1,0 +1,79 @@
+"""What the headers of a request say, read once for all requests of a program that brings the same ones.
+
+Clients send the same headers with each request, but for ids of the request's own. What they say is kept under a digest
+of them all, for callers alone whose token was verified, and without that token: whoever reads this memory finds none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from adjoin.identity.verified import Proof
+from adjoin.store.tenants import Tenant
+
+Raw = Sequence[tuple[bytes, bytes]]
+"""Headers as ASGI has them."""
+
+_LIMIT: Final = 1_000
+_OWN: Final = b"client-request-id"
+# Others that are new with each request; nothing here reads them.
+_PASSED_OVER: Final = frozenset({b"traceparent", b"tracestate", b"x-request-id"})
+
+
+class Known(msgspec.Struct):
+    """A caller whose token was verified, and the tenant it was let into, as of a generation of the database.
+
+    Once that is another (`Database.generation`), standing, tenant and licence have to be asked for anew.
+    """
+
+    proof: Proof
+    tenant: Tenant | None = None
+    generation: int | None = None
+
+
+class Head(msgspec.Struct, frozen=True):
+    """What a block of headers says."""
+
+    headers: Mapping[str, str]
+    """By name in small letters, without what only its own request has, and without the token."""
+    origin: str
+    address: str | None
+    known: Known
+
+
+class Heads:
+    """The heads of callers that were verified: a bounded number, all forgotten when it is reached."""
+
+    def __init__(self) -> None:
+        self._kept: dict[object, Head] = {}
+
+    def find(self, digest: object) -> Head | None:
+        """What was kept under this digest."""
+        return self._kept.get(digest)
+
+    def keep(self, digest: object, headers: Mapping[str, str], origin: str, address: str | None, known: Known) -> None:
+        """Keep what the headers with this digest say."""
+        if len(self._kept) >= _LIMIT:
+            self._kept.clear()
+        own = {"authorization", _OWN.decode(), *(name.decode() for name in _PASSED_OVER)}
+        shared = {name: value for name, value in headers.items() if name not in own}
+        self._kept[digest] = Head(shared, origin, address, known)
+
+
+def digest_of(raw: Raw, scheme: str, client: Sequence[Any] | None) -> tuple[object, bytes | None]:
+    """What tells headers, and where they come from, apart; and the request's own id, None without just one."""
+    parts = []
+    own: list[bytes] = []
+    for name, value in raw:
+        if name == _OWN:
+            own.append(value)
+        elif name not in _PASSED_OVER:
+            parts.append(name)
+            parts.append(value)
+    # No header holds a line feed (RFC 9110, 5.5), so the parts cannot run into one another.
+    digest = hashlib.sha256(b"\n".join(parts)).digest()
+    return (digest, scheme, client[0] if client else None), own[0] if len(own) == 1 else None
