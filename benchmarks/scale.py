@@ -1,4 +1,4 @@
-"""From a thousand rows to a million: what stays as cheap as it was, what the text index does, and how much memory goes."""
+"""From a thousand rows to a million: what stays as cheap as it was, what the text index does, what memory it takes."""
 
 from __future__ import annotations
 
