@@ -1,8 +1,8 @@
 """The peers: the same list in SAP CAP and in FastAPI with SQLModel, each as its own manual would have it.
 
-Their rows have keys as they make them themselves, at random (`own_keys`). They are installed into `.bench` in this folder's repository, by the registries' ordinary clients, at first need, and
+They are installed into `.bench` in this folder's repository, by the registries' ordinary clients, at first need, and
 are no part of the product. Both verify the token of every request, keep SQLite in WAL mode at `synchronous=FULL`, and
-hold the same rows.
+hold the same rows, under keys as they make them themselves (`own_keys`).
 """
 
 from __future__ import annotations

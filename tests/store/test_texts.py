@@ -412,6 +412,18 @@ class TestChoice:
 
         on(file, act)
 
+    def test_and_where_more_wait_than_are_ever_looked_up(self, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(texts, "MOST_FOUND", 50)
+
+        async def act(database: Database) -> None:
+            await texts.switch_on(database)
+            await fill(database, 50)
+            assert await found(database, 1, "contains(displayName,'tor 49')") == [guid(49)]
+            await fill(database, 1, at=50)
+            assert await found(database, 1, "contains(displayName,'tor 49')", led=False) == [guid(49)]
+
+        on(file, act)
+
     def test_another_tenants_rows_do_not_count(self, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(texts, "MOST_FOUND", 50)
 

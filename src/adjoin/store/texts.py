@@ -61,10 +61,10 @@ async def among(database: Database, table: Table, tenant: int, where: Bound | No
         return None
     first, last = tenant << _BITS, ((tenant + 1) << _BITS) - 1
     try:
-        ((found, every),) = await database.scanner.fetch(_FOUND, (tenant, asked, first, last, MOST_FOUND + 1))
+        ((found, waiting, every),) = await database.scanner.fetch(_FOUND, (tenant, asked, first, last, MOST_FOUND + 1))
     except Unavailable:
         return None  # switched off just now, or damaged: without it all is found, too
-    if found > MOST_FOUND or (limit is not None and found * found * _ROWS_FOR_ONE > max(limit, 100) * every):
+    if found + waiting > MOST_FOUND or (limit is not None and found * found * _ROWS_FOR_ONE > max(limit, 100) * every):
         return None
 
     def write(parameters: Parameters) -> str:
@@ -76,7 +76,8 @@ async def among(database: Database, table: Table, tenant: int, where: Bound | No
 
 _FOUND: Final = (
     f"SELECT (SELECT count(*) FROM (SELECT rowid FROM {_GRAMS} WHERE {_GRAMS} MATCH ?2 AND rowid BETWEEN ?3 AND ?4 "
-    f"LIMIT ?5)), (SELECT COALESCE(sum(number), 0) FROM {_OF.counts} WHERE tenant = ?1)"
+    f"LIMIT ?5)), (SELECT count(*) FROM (SELECT 1 FROM {_TEXTS} WHERE tenant = ?1 AND step <> {IS_IN} LIMIT ?5)), "
+    f"(SELECT COALESCE(sum(number), 0) FROM {_OF.counts} WHERE tenant = ?1)"
 )
 _LEADS_TO: Final = (
     f"SELECT texts.id FROM (SELECT rowid AS n FROM {_GRAMS} WHERE {_GRAMS} MATCH {{}} AND rowid BETWEEN {{}} AND {{}}) "
