@@ -23,11 +23,13 @@ $(VENV)/installed-tests: $(VENV)/installed requirements/test.txt
 	@touch $@
 
 install: $(VENV)/installed ## put the service into .venv
+	@$(BIN)/python -m compileall -q src
 
 run: install ## start the service on http://127.0.0.1:8365, data in ./var
 	@exec $(BIN)/adjoin serve --data-dir var
 
-test: $(VENV)/installed-tests ## run the tests; TESTS="tests/web -k batch" for some
+# Compiled before, or each of the programs that tests start does it anew where Python may write nothing.
+test: install $(VENV)/installed-tests ## run the tests; TESTS="tests/web -k batch" for some
 	$(BIN)/pytest -q -n auto $(or $(TESTS),tests --ignore=tests/faults)
 
 test-faults: $(VENV)/installed-tests ## kill, starve and cut off whole services: nothing acknowledged may be lost

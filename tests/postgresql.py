@@ -157,6 +157,7 @@ class Databases:
         self._free: list[str] = []
         self._made = 0
         self._template = ""
+        self._emptying = ""
 
     def new(self, template: str = "template0") -> str:
         """The URL of a database of its own; there is nothing in it at all."""
@@ -171,22 +172,23 @@ class Databases:
         if not self._template:
             url = self.new()
             asyncio.run(migrate(url))
-            self._template = name_of(url)
+            self._template, self._emptying = name_of(url), self._script(url)
         url = self._free.pop() if self._free else self.new(self._template)
         yield url
-        self._empty(url)
+        self.server.run(self._emptying, name_of(url))
         self._free.append(url)
 
     def rows_of(self, url: str, sql: str) -> list[tuple[Any, ...]]:
         """What a statement finds, past this program's own code."""
         return self.server.execute(sql, name_of(url))
 
-    def _empty(self, url: str) -> None:
+    def _script(self, url: str) -> str:
+        """What takes all rows out of a database."""
         tables = self.rows_of(url, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
         deletes = "".join(f"DELETE FROM {name}; " for (name,) in tables if name != "alembic_version")
         # Without the checks between tables, which all come to be empty.
         script = f"SET LOCAL session_replication_role = replica; {deletes}ALTER SEQUENCE tenants_number_seq RESTART"
-        self.server.run(f"BEGIN; {script}; COMMIT", name_of(url))
+        return f"BEGIN; {script}; COMMIT"
 
 
 def name_of(url: str) -> str:

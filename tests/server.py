@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -77,8 +77,16 @@ class Answer:
         return dict(self.pairs)
 
     @property
+    def text(self) -> str:
+        return self.body.decode()
+
+    @property
     def json(self) -> Any:
         return json.loads(self.body)
+
+    def values(self, name: str) -> list[Any]:
+        """One property of each entity of a collection."""
+        return [each[name] for each in self.json["value"]]
 
     @property
     def error(self) -> Any:
@@ -96,9 +104,9 @@ class Answer:
 class Server:
     """An application on data of its own. Open while it is used as a context."""
 
-    def __init__(self, config: Config, seed: int = 17, carry: Carry | None = None) -> None:
+    def __init__(self, config: Config, seed: int = 17, carry: Carry | None = None, clock: Clock | None = None) -> None:
         self.config = config
-        self.clock = Clock()
+        self.clock = clock or Clock()
         self.random = random.Random(seed)
         self.world = World(now=self.clock, random=self.random.randbytes)
         self.application = app.create(config, self.world, carry=carry)
@@ -161,17 +169,11 @@ class Server:
             usual["authorization"] = f"Bearer {token}"
         named = {name.lower() for name, _ in given}
         pairs = [(name, value) for name, value in usual.items() if name not in named] + given
-        path, _, query = target.encode("utf-8", "surrogateescape").partition(b"?")
-        scope = {
-            "type": "http",
-            "method": method,
-            "scheme": scheme,
-            "path": unquote(path.decode("latin-1")),
-            "raw_path": path,
-            "query_string": query,
-            "headers": [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in pairs],
-        }
-        return await exchange(self.application, scope, chunks(body))
+        return await exchange(self.application, scope_of(method, target, pairs, scheme), chunks(body))
+
+    def write(self, act: Callable[[Session], Awaitable[T]]) -> T:
+        """What `act` gives in a transaction."""
+        return self.run(self.application.installation.database.write(act))
 
     def create(self, token: str = "", **changes: object) -> dict[str, Any]:
         """A new connector, as published but for the changes."""
@@ -197,7 +199,7 @@ class Server:
                 values |= {"id": self.world.new_id(), "state": states[number % 3], "version": f"{number:04}"}
                 await rows.insert(session, table, tenant.number, values, number)
 
-        self.run(self.application.installation.database.write(act))
+        self.write(act)
 
     # --- tenants, applications and tokens
 
@@ -226,17 +228,12 @@ class Server:
 
     def add_tenant(self, name: str, licence: str = ACTIVE) -> Tenant:
         new_id = self.world.new_request_id()
-        added = self.run(
-            self.application.installation.database.write(
-                lambda session: tenants.add(session, new_id, name, licence, "2027-01-01T00:00:00Z")
-            )
-        )
+        added = self.write(lambda session: tenants.add(session, new_id, name, licence, "2027-01-01T00:00:00Z"))
         assert added is not None
         return added
 
     def set_licence(self, tenant: Tenant, licence: str) -> None:
-        write = self.application.installation.database.write
-        self.run(write(lambda session: tenants.set_licence(session, tenant.number, licence)))
+        self.write(lambda session: tenants.set_licence(session, tenant.number, licence))
 
     def add_app(self, name: str, *permissions: str, tenant: Tenant | None = None) -> tuple[Application, str]:
         """A registered application and its secret."""
@@ -250,11 +247,8 @@ class Server:
             created="2027-01-01T00:00:00Z",
         )
         number = (tenant or self.tenant()).number
-        added = self.run(
-            self.application.installation.database.write(lambda session: applications.add(session, number, new))
-        )
-        assert added is not None
-        return added, secret
+        assert self.write(lambda session: applications.add(session, number, new)) is not None
+        return new, secret
 
 
 def chunks(body: object) -> list[bytes]:
@@ -264,6 +258,27 @@ def chunks(body: object) -> list[bytes]:
     if isinstance(body, bytes):
         return [body]
     return [b"" if body is None else json.dumps(body).encode()]
+
+
+def scope_of(
+    method: str,
+    target: str,
+    headers: Iterable[tuple[str, str]],
+    scheme: str = "http",
+    client: tuple[str, int] | None = None,
+) -> dict[str, Any]:
+    """A request without its body, as a server hands it on; `target` goes as it is."""
+    path, _, query = target.encode("utf-8", "surrogateescape").partition(b"?")
+    scope = {
+        "type": "http",
+        "method": method,
+        "scheme": scheme,
+        "path": unquote(path.decode("latin-1")),
+        "raw_path": path,
+        "query_string": query,
+        "headers": [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers],
+    }
+    return scope if client is None else scope | {"client": client}
 
 
 Application_ = Callable[[Any, Any, Any], Awaitable[None]]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import ipaddress
 import tomllib
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 import msgspec
 
-from adjoin.identity.certificates import general_name
 from adjoin.identity.clouds import NAMED, Cloud, CloudName
 from adjoin.odata.errors import Refusal
 from adjoin.service.receivers import Allowed
@@ -55,6 +55,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
     max_requests: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 1_024
     metrics: Literal["local", "public", "off"] = "local"
     server_timing: bool = False
+    traces: bool = False
 
     @property
     def database_file(self) -> Path:
@@ -107,6 +108,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
 
 _NAMES: Final = {field.encode_name: field.name for field in msgspec.structs.fields(Config)}
 _PREFIX: Final = "ADJOIN_"
+_TRACES: Final = "opentelemetry"
 _LOOPBACK: Final = ("127.0.0.0/8", "::1/128")
 _WILDCARDS: Final = ("0.0.0.0", "::", "")  # noqa: S104 - they are told from addresses, not listened on
 _OWN_NAMES: Final = ("localhost", "127.0.0.1", "::1")
@@ -166,6 +168,8 @@ def check(config: Config) -> None:
         raise BadConfig(f"There is no file {config.webhook_ca} for --webhook-ca.")
     if config.public_url is not None and not config.public_url.startswith(("https://", "http://")):
         raise BadConfig("--public-url begins with https:// or http://.")
+    if config.traces and find_spec(_TRACES) is None:
+        raise BadConfig("--traces needs OpenTelemetry, which is not installed: pip install 'adjoin[otel]'.")
     _check_proxies(config)
     _check_names(config)
 
@@ -210,6 +214,9 @@ def _check_names(config: Config) -> None:
 
 
 def _is_nameable(text: str) -> bool:
+    # Here, and not above: few have names to check, and what reads certificates is a good part of any command's start.
+    from adjoin.identity.certificates import general_name  # noqa: PLC0415
+
     try:
         general_name(text)
     except ValueError:

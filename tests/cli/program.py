@@ -1,8 +1,9 @@
-"""`adjoin` as a program of its own, as people and scripts run it."""
+"""`adjoin` as people and scripts run it: as a program of its own, or in this process, which is faster."""
 
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import socket
 import subprocess
@@ -13,6 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Queue
 from typing import Final
+from unittest.mock import patch
+
+from adjoin.cli import main
 
 ADJOIN: Final = str(Path(sys.executable).parent / "adjoin")
 _SECONDS: Final = 60.0
@@ -36,6 +40,22 @@ def adjoin(*arguments: str, folder: Path, **settings: str) -> subprocess.Complet
         cwd=folder,
         env=environment(**settings),
     )
+
+
+def here(*arguments: str, folder: Path, **settings: str) -> subprocess.CompletedProcess[str]:
+    """As `adjoin`, in this process: for all that needs none of its own."""
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    with (
+        contextlib.chdir(folder),
+        patch.dict(os.environ, environment(**settings), clear=True),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        try:
+            main.run(arguments)
+        except SystemExit as end:
+            code = int(end.code or 0)
+    return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
 
 
 def free_port() -> int:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import json
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 from tests.cli.test_user import Run, folder, grant, rows, run, signing
 
@@ -100,4 +102,5 @@ def test_old_events_are_kept_as_long_as_is_set(
 
 
 def execute(folder: Path, sql: str) -> None:
-    rows(folder, f"{sql} RETURNING 1")
+    with contextlib.closing(apsw.Connection(str(folder / "adjoin.db"))) as connection:
+        connection.execute(sql)

@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import data_dir
 from typer.testing import CliRunner, Result
 
-from adjoin.cli.main import cli
+from adjoin.cli.main import command_line
 from adjoin.odata.errors import Refusal
 
 
@@ -25,7 +25,7 @@ def folder(tmp_path: Path, keys: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run(*arguments: str) -> Result:
-    return CliRunner().invoke(cli, arguments)
+    return CliRunner().invoke(command_line(arguments), arguments)
 
 
 def out(*arguments: str) -> str:

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from tests.cli.program import adjoin
+from tests.cli.program import adjoin, here
 from tests.conftest import data_dir
 from tests.server import GUID, NOWHERE, READ, WRITE
 from typer.testing import CliRunner, Result
 
 from adjoin import __version__
-from adjoin.cli.main import cli
+from adjoin.cli.main import command_line
 from adjoin.identity import issuer
 from adjoin.identity.keys import open_ring
 from adjoin.identity.tokens import verify
@@ -34,7 +34,7 @@ class Commands:
 
     def run(self, *arguments: str, settings: Mapping[str, str] | None = None, answer: str | None = None) -> Result:
         env = {"ADJOIN_DATA_DIR": str(self.folder), **(settings or {})}
-        return self.runner.invoke(cli, arguments, env=env, input=answer)
+        return self.runner.invoke(command_line(arguments), arguments, env=env, input=answer)
 
     def out(self, *arguments: str) -> str:
         """What a command that ends well prints on stdout."""
@@ -86,10 +86,21 @@ def claims(token: str) -> Any:
 def test_refusal_is_one_line_and_wrong_usage_is_2(
     commands: Commands, arguments: list[str], code: int, said: str
 ) -> None:
-    ended = adjoin(*arguments, folder=commands.folder.parent, ADJOIN_DATA_DIR=str(commands.folder))
+    ended = here(*arguments, folder=commands.folder.parent, ADJOIN_DATA_DIR=str(commands.folder))
     assert (ended.returncode, ended.stdout) == (code, "")
     assert ended.stderr.startswith(said)
     assert code == 2 or ended.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [(["app", "remove", "nobody"], 1, "adjoin: There is no application 'nobody'"), (["nothing"], 2, "Usage: ")],
+    ids=["refusal", "wrong usage"],
+)
+def test_a_program_ends_as_its_command_does(commands: Commands, arguments: list[str], code: int, said: str) -> None:
+    ended = adjoin(*arguments, folder=commands.folder.parent, ADJOIN_DATA_DIR=str(commands.folder))
+    assert (ended.returncode, ended.stdout) == (code, "")
+    assert ended.stderr.startswith(said)
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["serve", "--help"], ["app", "-h"], ["tenant", "add", "-h"]])
@@ -104,12 +115,13 @@ def test_version(commands: Commands) -> None:
 
 def test_name_that_is_no_text_is_refused_in_one_line(commands: Commands) -> None:
     """A byte that is not UTF-8 reaches a program as half a surrogate pair."""
-    for arguments in (
-        ("tenant", "add", "\udcff"),
-        ("app", "add", "\udcff", "-p", READ),
-        ("token", "--tenant", "\udcff"),
+    for run, arguments in (
+        (adjoin, ("tenant", "add", "\udcff")),
+        (here, ("tenant", "add", "\udcff")),
+        (here, ("app", "add", "\udcff", "-p", READ)),
+        (here, ("token", "--tenant", "\udcff")),
     ):
-        ended = adjoin(*arguments, folder=commands.folder.parent, ADJOIN_DATA_DIR=str(commands.folder))
+        ended = run(*arguments, folder=commands.folder.parent, ADJOIN_DATA_DIR=str(commands.folder))
         assert ended.returncode in (1, 2)
         assert "Traceback" not in ended.stderr
 
@@ -282,12 +294,14 @@ _TOML: Final = "data-dir = 'from-file'\n"
     ids=["file", "environment", "flag over environment", "flag", "named file", "environment over named file"],
 )
 def test_flags_go_over_environment_over_file(
-    tmp_path: Path, arguments: Sequence[str], settings: dict[str, str], chosen: str
+    tmp_path: Path, keys: Path, arguments: Sequence[str], settings: dict[str, str], chosen: str
 ) -> None:
+    data_dir(tmp_path / chosen, keys)
     (tmp_path / "adjoin.toml").write_text(_TOML)
     (tmp_path / "other.toml").write_text(_TOML.replace("file", "other"))
-    assert adjoin("tenant", "list", *arguments, folder=tmp_path, **settings).returncode == 0
+    assert here("tenant", "list", *arguments, folder=tmp_path, **settings).returncode == 0
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == [chosen]
+    assert (tmp_path / chosen / "adjoin.db").exists()
 
 
 def test_database_may_be_elsewhere(commands: Commands, tmp_path: Path) -> None:

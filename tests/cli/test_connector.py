@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cli.program import ADJOIN, Serving, adjoin, environment, serving
+from tests.cli.program import ADJOIN, Serving, adjoin, environment, here, serving
 from tests.conftest import data_dir
 
 
@@ -35,12 +35,12 @@ class Machine:
         return f"http://127.0.0.1:{self.serving.port}"
 
     def on_server(self, *arguments: str) -> Any:
-        done = adjoin(*arguments, "--json", folder=self.server_folder, ADJOIN_DATA_DIR="data")
+        done = here(*arguments, "--json", folder=self.server_folder, ADJOIN_DATA_DIR="data")
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
     def connector(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return adjoin("connector", *arguments, folder=self.folder, **self.settings)
+        return here("connector", *arguments, folder=self.folder, **self.settings)
 
     def enroll(self, *arguments: str, code: str | None = None) -> subprocess.CompletedProcess[str]:
         code = code or self.on_server("connector", "invite")["code"]
@@ -93,7 +93,7 @@ def test_three_commands_make_a_connector(machine: Machine) -> None:
 
 def test_once_checks_in_once(machine: Machine) -> None:
     machine.enroll("--name", "once")
-    done = machine.connector("run", "--once")
+    done = adjoin("connector", "run", "--once", folder=machine.folder, **machine.settings)
     assert (done.returncode, done.stdout) == (0, "once: active\n")
 
 
@@ -140,7 +140,7 @@ def test_what_nobody_enrolled_does_not_run(machine: Machine) -> None:
 
 def test_the_least_version_shows_in_the_list(machine: Machine) -> None:
     tenant = machine.on_server("tenant", "add", "strict")["tenant_id"]
-    set_least = adjoin(
+    set_least = here(
         "tenant", "connector-version", tenant, "99.0.0.0", folder=machine.server_folder, ADJOIN_DATA_DIR="data"
     )
     assert set_least.stdout == "strict: connectors of version 99.0.0.0 or newer\n"
@@ -150,5 +150,5 @@ def test_the_least_version_shows_in_the_list(machine: Machine) -> None:
     assert "is older than 99.0.0.0" in done.stdout
     (found,) = machine.on_server("connector", "list", "--tenant", tenant)
     assert (found["state"], len(found["reasons"])) == ("error", 1)
-    wrong = adjoin("tenant", "connector-version", tenant, "new", folder=machine.server_folder, ADJOIN_DATA_DIR="data")
+    wrong = here("tenant", "connector-version", tenant, "new", folder=machine.server_folder, ADJOIN_DATA_DIR="data")
     assert (wrong.returncode, "four whole numbers" in wrong.stderr) == (1, True)

@@ -7,7 +7,7 @@ import json
 import subprocess
 from pathlib import Path
 
-from tests.cli.program import ADJOIN, adjoin, environment
+from tests.cli.program import ADJOIN, environment, here
 
 from adjoin.identity import issuer
 from adjoin.identity.keys import open_ring
@@ -28,7 +28,7 @@ def test_two_first_starts_make_one_installation(tmp_path: Path) -> None:
     trust = issuer.trust(open_ring(tmp_path / "data" / "keys"))
     callers = [verify(printed.strip(), trust, _now(printed)) for printed, _ in ended]
     assert len({caller.tenant_id for caller in callers}) == 1
-    listed = adjoin("tenant", "list", "--data-dir", "data", folder=tmp_path).stdout
+    listed = here("tenant", "list", "--data-dir", "data", folder=tmp_path).stdout
     assert listed.count("default") == 1
 
 

@@ -13,8 +13,21 @@ import threading
 from pathlib import Path
 
 import pytest
-from tests.cli.program import ADJOIN, adjoin, environment, free_port, serving
+from tests.cli.program import ADJOIN, adjoin, environment, free_port, here, serving
 from tests.server import LIST, PUBLISHED
+
+from adjoin.cli import running as starting
+from adjoin.config import Config
+
+
+@pytest.fixture
+def not_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is refused before anything is started cannot keep these tests waiting, should it be taken one day."""
+
+    def start(loaded: Config, quiet: bool) -> None:
+        raise AssertionError("it was taken")
+
+    monkeypatch.setattr(starting, "start", start)
 
 
 @pytest.mark.parametrize(
@@ -27,16 +40,30 @@ from tests.server import LIST, PUBLISHED
         (["--public-url", "graph.example.com"], "--public-url"),
         (["--port", "70000"], "port"),
         (["--database", "mysql://x"], "--database"),
-        (["--database", "postgresql://u:secret@127.0.0.1:1/d"], "postgresql://u@127.0.0.1:1/d cannot be reached"),
         (["--workers", "2"], "only with --database postgresql"),
         (["--config", "missing.toml"], "missing.toml"),
         (["--host", "203.0.113.1", "--behind-proxy"], "plain http"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_settings_that_are_refused(not_started: None, tmp_path: Path, arguments: list[str], said: str) -> None:
+    ended = here("serve", "--data-dir", "data", "--port", str(free_port()), *arguments, folder=tmp_path)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.startswith("adjoin: ")
+    assert said in ended.stderr
+    assert ended.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--database", "postgresql://u:secret@127.0.0.1:1/d"], "postgresql://u@127.0.0.1:1/d cannot be reached"),
         (["--host", "203.0.113.1", "--trusted-proxy", "10.0.0.0/8"], "Cannot listen on 203.0.113.1"),
         (["--host", "203.0.113.1", "--behind-proxy", "--trusted-proxy", "10.0.0.0/8"], "Cannot listen on 203.0.113.1"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_settings_that_are_refused(tmp_path: Path, arguments: list[str], said: str) -> None:
+def test_what_keeps_it_from_starting(tmp_path: Path, arguments: list[str], said: str) -> None:
     ended = adjoin("serve", "--data-dir", "data", "--port", str(free_port()), *arguments, folder=tmp_path)
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr.startswith("adjoin: ")
@@ -47,9 +74,9 @@ def test_settings_that_are_refused(tmp_path: Path, arguments: list[str], said: s
 @pytest.mark.parametrize(
     ("text", "said"), [("port = ", "adjoin.toml"), ("colour = 'red'", "colour"), ("port = 'x'", "port")]
 )
-def test_settings_file_that_is_wrong(tmp_path: Path, text: str, said: str) -> None:
+def test_settings_file_that_is_wrong(not_started: None, tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "adjoin.toml").write_text(text)
-    ended = adjoin("serve", folder=tmp_path)
+    ended = here("serve", folder=tmp_path)
     assert (ended.returncode, ended.stdout) == (1, "")
     assert said in ended.stderr
 
@@ -69,8 +96,8 @@ def test_database_of_another_program_is_left_alone(tmp_path: Path) -> None:
         connection.execute("CREATE TABLE theirs (a)")
     connection.close()
     (tmp_path / "other.db").chmod(0o600)
-    for command in (["serve", "--port", str(free_port())], ["token"], ["check"]):
-        ended = adjoin(*command, "--database", "other.db", folder=tmp_path)
+    for run, command in ((adjoin, ["serve", "--port", str(free_port())]), (here, ["token"]), (here, ["check"])):
+        ended = run(*command, "--database", "other.db", folder=tmp_path)
         assert ended.returncode == 1
         assert "another program" in ended.stderr + ended.stdout
     with sqlite3.connect(tmp_path / "other.db") as connection:
@@ -118,7 +145,7 @@ def test_signal_ends_it_in_order_with_a_request_under_way(tmp_path: Path, number
     folder = tmp_path / "data"
     body = json.dumps(dict(PUBLISHED)).encode()
     with serving(folder, "--log-level", "info") as running:
-        token = adjoin("token", "--data-dir", str(folder), folder=tmp_path).stdout.strip()
+        token = here("token", "--data-dir", str(folder), folder=tmp_path).stdout.strip()
         under_way = http.client.HTTPConnection("127.0.0.1", running.port, timeout=60)
         under_way.putrequest("POST", LIST)
         under_way.putheader("Authorization", f"Bearer {token}")
@@ -152,7 +179,7 @@ def test_what_was_answered_is_there_after_the_next_start(tmp_path: Path) -> None
     keys = []
     for expected in (1, 2):
         with serving(folder) as running:
-            token = adjoin("token", "--data-dir", str(folder), folder=tmp_path).stdout.strip()
+            token = here("token", "--data-dir", str(folder), folder=tmp_path).stdout.strip()
             caller = http.client.HTTPConnection("127.0.0.1", running.port, timeout=60)
             headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
             caller.request("POST", LIST, json.dumps(dict(PUBLISHED)), headers)

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 from typer.testing import CliRunner
 
-from adjoin.cli.main import cli
+from adjoin.cli.main import command_line
 from adjoin.identity import passwords
 from adjoin.identity.keys import open_ring
 from adjoin.odata.errors import Refusal
@@ -51,7 +51,7 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setattr(passwords, "hashed", lambda password: f"hash of {password}")
 
     def act(*arguments: str, given: str | None = None) -> Any:
-        result = CliRunner().invoke(cli, [*arguments, "--data-dir", str(folder)], input=given)
+        result = CliRunner().invoke(command_line(arguments), [*arguments, "--data-dir", str(folder)], input=given)
         if isinstance(result.exception, Refusal):
             raise result.exception
         assert result.exit_code == 0, result.output

@@ -18,7 +18,7 @@ NAME = "domainJoinConnectors"
 def expanded(service: Service, options: str) -> list[str | None]:
     answer = service.get(MANAGEMENT, expand=f"{NAME}({options})")
     assert answer.status == 200, answer.text
-    return [each["displayName"] for each in answer.json()[NAME]]
+    return [each["displayName"] for each in answer.json[NAME]]
 
 
 def test_a4_2_metadata_as_xml(service: Service) -> None:
@@ -45,7 +45,7 @@ def test_a4_6_skip(service: Service) -> None:
 
 
 def test_a4_7_count(service: Service) -> None:
-    assert service.get(LIST, count="true").json()["@odata.count"] == 5
+    assert service.get(LIST, count="true").json["@odata.count"] == 5
 
 
 def test_a4_8_orderby(service: Service) -> None:
@@ -69,7 +69,7 @@ def test_a4_9_4_orderby(service: Service) -> None:
 
 
 def test_a4_9_5_count(service: Service) -> None:
-    answer = service.get(MANAGEMENT, expand=f"{NAME}($count=true;$top=1;$filter=state eq 'active')").json()
+    answer = service.get(MANAGEMENT, expand=f"{NAME}($count=true;$top=1;$filter=state eq 'active')").json
     assert answer[f"{NAME}@odata.count"] == 2
 
 
@@ -159,7 +159,7 @@ class TestMultipartBatch:
 
     def test_a41_7_both_batch_formats(self, service: Service) -> None:
         body = {"requests": [{"id": "a", "method": "GET", "url": f"/deviceManagement/{NAME}/$count"}]}
-        (answer,) = service.ask("POST", "/beta/$batch", body).json()["responses"]
+        (answer,) = service.ask("POST", "/beta/$batch", body).json["responses"]
         assert (answer["id"], answer["status"]) == ("a", 200)
         assert self.send(service, self.one("GET", f"{LIST}/$count"))[1] == [(200, "5")]
 
@@ -205,7 +205,7 @@ def test_a41_5_options_within_select_are_not_implemented(service: Service, optio
 def test_a41_6_metadata_as_json(service: Service) -> None:
     for answer in (service.get("/beta/$metadata"), service.get("/beta/$metadata?$format=json", {"Accept": "*/*"})):
         assert answer.headers["content-type"] == "application/json"
-        assert answer.json()["$EntityContainer"] == "microsoft.graph.GraphService"
+        assert answer.json["$EntityContainer"] == "microsoft.graph.GraphService"
 
 
 def test_a41_8_no_filter_segment(service: Service) -> None:

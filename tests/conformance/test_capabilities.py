@@ -64,7 +64,7 @@ FILTERS: Final[Mapping[str, str]] = {
 
 @pytest.fixture
 def container(running: Service) -> dict[str, Any]:
-    return dict(running.get("/beta/$metadata").json()["microsoft.graph"]["GraphService"])
+    return dict(running.get("/beta/$metadata").json["microsoft.graph"]["GraphService"])
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ def test_subscriptions(service: Service, container: dict[str, Any]) -> None:
         *("InsertRestrictions", "UpdateRestrictions", "DeleteRestrictions", "ReadRestrictions", "ExpandRestrictions"),
     }
     key = service.subscribe()
-    assert service.get(f"{SUBSCRIPTIONS}/{key}").json()["id"] == key
+    assert service.get(f"{SUBSCRIPTIONS}/{key}").json["id"] == key
     assert service.get(SUBSCRIPTIONS, top="1", skip="0", select="id", orderby="resource").status == 200
     assert service.get(f"{SUBSCRIPTIONS}/$count").status == 200
     assert stated["SearchRestrictions"] == {"Searchable": False}
@@ -162,7 +162,7 @@ def test_encodings(service: Service, container: dict[str, Any]) -> None:
 
 def test_key_as_segment(service: Service, container: dict[str, Any], key: str) -> None:
     assert container[f"{PREFIX}KeyAsSegmentSupported"] is True
-    assert service.get(f"{LIST}/{key}").json()["id"] == key
+    assert service.get(f"{LIST}/{key}").json["id"] == key
 
 
 @pytest.mark.parametrize(
@@ -210,13 +210,13 @@ class TestBatch:
             {"id": str(n), "method": "GET", "url": url} for n, url in enumerate(("/nothing", "/deviceManagement"))
         ]
         answer = service.ask("POST", "/beta/$batch", {"requests": requests}, {"Prefer": "continue-on-error"})
-        assert [each["status"] for each in answer.json()["responses"]] == [400, 200]
+        assert [each["status"] for each in answer.json["responses"]] == [400, 200]
 
     def test_has_no_conditions(self, service: Service, stated: dict[str, Any]) -> None:
         assert stated["RequestDependencyConditionsSupported"] is False
         requests = [{"id": "1", "method": "GET", "url": "/deviceManagement", "if": "false"}]
         answer = service.ask("POST", "/beta/$batch", {"requests": requests})
-        assert answer.json()["responses"][0]["status"] == 200
+        assert answer.json["responses"][0]["status"] == 200
 
     def test_has_no_references_to_bodies_or_etags(self, service: Service, stated: dict[str, Any], key: str) -> None:
         assert stated["ReferencesInRequestBodiesSupported"] is False
@@ -226,7 +226,7 @@ class TestBatch:
         patch = {"method": "PATCH", "url": url, "headers": {"If-Match": "$1"}, "body": {"version": "$1/version"}}
         requests = [{"id": "1", "method": "GET", "url": url}, {"id": "2", "dependsOn": ["1"], **patch}]
         answer = service.ask("POST", "/beta/$batch", {"requests": requests})
-        assert [each["status"] for each in answer.json()["responses"]] == [200, 400]
+        assert [each["status"] for each in answer.json["responses"]] == [200, 400]
 
 
 def test_the_singleton(service: Service, singleton: dict[str, Any]) -> None:
@@ -244,14 +244,14 @@ def test_the_singleton(service: Service, singleton: dict[str, Any]) -> None:
 
 def test_expand(service: Service, singleton: dict[str, Any]) -> None:
     assert singleton[f"{PREFIX}ExpandRestrictions"] == {"Expandable": True, "MaxLevels": 1}
-    assert len(service.get(MANAGEMENT, expand="domainJoinConnectors").json()["domainJoinConnectors"]) == 5
+    assert len(service.get(MANAGEMENT, expand="domainJoinConnectors").json["domainJoinConnectors"]) == 5
     assert service.get(MANAGEMENT, expand="domainJoinConnectors($expand=*)").status == 400
     assert service.get(MANAGEMENT, expand="auditEvents($expand=*)").status == 400
-    assert set(service.get(MANAGEMENT, expand="*").json()) >= {"domainJoinConnectors", "auditEvents"}
+    assert set(service.get(MANAGEMENT, expand="*").json) >= {"domainJoinConnectors", "auditEvents"}
 
 
 def test_expand_of_nothing(service: Service) -> None:
-    v1 = service.get("/v1.0/$metadata").json()["microsoft.graph"]["GraphService"]["deviceManagement"]
+    v1 = service.get("/v1.0/$metadata").json["microsoft.graph"]["GraphService"]["deviceManagement"]
     assert v1[f"{PREFIX}ExpandRestrictions"] == {"Expandable": False}
     assert service.get("/v1.0/deviceManagement?$expand=*").status == 400
 
@@ -276,16 +276,16 @@ def test_query_options(service: Service, connectors: dict[str, Any]) -> None:
     for name in names:
         assert service.get(LIST, filter=f"{name} ne null", select=name).status == 200
         assert service.get(LIST, orderby=f"{name} desc", top="1", skip="1").status == 200
-    assert len(service.get(LIST, search='("alpha east" OR gamma) AND NOT west').json()["value"]) == 1
+    assert len(service.get(LIST, search='("alpha east" OR gamma) AND NOT west').json["value"]) == 1
 
 
 def test_count(service: Service) -> None:
-    management = service.get("/beta/$metadata").json()["microsoft.graph"]["deviceManagement"]
+    management = service.get("/beta/$metadata").json["microsoft.graph"]["deviceManagement"]
     assert management["domainJoinConnectors"][f"{PREFIX}CountRestrictions"] == {"Countable": True}
-    assert service.get(LIST, count="true").json()["@odata.count"] == 5
+    assert service.get(LIST, count="true").json["@odata.count"] == 5
     assert service.get(f"{LIST}/$count").text == "5"
     assert management["auditEvents"][f"{PREFIX}CountRestrictions"] == {"Countable": True}
-    number = service.get(EVENTS, count="true").json()["@odata.count"]
+    number = service.get(EVENTS, count="true").json["@odata.count"]
     assert number >= 5
     assert service.get(f"{EVENTS}/$count").text == str(number)
 
@@ -298,7 +298,7 @@ def test_query_options_of_events(service: Service, events: dict[str, Any], conne
     assert events["SearchRestrictions"] == {"Searchable": True}
     assert events["SelectSupport"] == {"Supported": True}
     assert events["TopSupported"] is events["SkipSupported"] is events["IndexableByKey"] is True
-    (event,) = service.get(EVENTS, top="1").json()["value"]
+    (event,) = service.get(EVENTS, top="1").json["value"]
     for name in event:
         if "@" in name:
             continue
@@ -306,9 +306,9 @@ def test_query_options_of_events(service: Service, events: dict[str, Any], conne
         assert service.get(EVENTS, filter=f"{name} ne null").status in wanted
         assert service.get(EVENTS, orderby=f"{name} desc").status in wanted
         assert service.get(EVENTS, select=name, top="1", skip="1").status == 200
-    assert service.get(f"{EVENTS}/{event['id']}").json()["id"] == event["id"]
-    assert service.get(EVENTS, search="create").json()["value"]
-    assert service.get(EVENTS, search="nothing").json()["value"] == []
+    assert service.get(f"{EVENTS}/{event['id']}").json["id"] == event["id"]
+    assert service.get(EVENTS, search="create").json["value"]
+    assert service.get(EVENTS, search="nothing").json["value"] == []
 
 
 def test_events_do_not_change(service: Service, events: dict[str, Any]) -> None:
@@ -316,11 +316,11 @@ def test_events_do_not_change(service: Service, events: dict[str, Any]) -> None:
     for restriction, able in (("UpdateRestrictions", "Updatable"), ("DeleteRestrictions", "Deletable")):
         each_at_a_time = {"FilterSegmentSupported": False, "TypecastSegmentSupported": False}
         assert events[restriction] == {able: False, **each_at_a_time}
-    before = service.get(EVENTS).json()["value"]
+    before = service.get(EVENTS).json["value"]
     at = f"{EVENTS}/{before[0]['id']}"
     for method, url in (("POST", EVENTS), ("PATCH", at), ("PUT", at), ("DELETE", at), ("DELETE", f"{at}/category")):
         assert service.ask(method, url, {"category": "x"}).status == 400
-    assert service.get(EVENTS).json()["value"] == before
+    assert service.get(EVENTS).json["value"] == before
 
 
 def test_the_permissions_of_events(service: Service, events: dict[str, Any]) -> None:

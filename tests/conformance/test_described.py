@@ -31,7 +31,7 @@ BODIES: Final[dict[str, object]] = {
 
 @pytest.fixture
 def document(service: Service) -> Json:
-    return dict(service.get("/openapi.json").json())
+    return dict(service.get("/openapi.json").json)
 
 
 def urls() -> list[str]:
@@ -98,7 +98,7 @@ def test_what_is_routed_is_described_and_what_is_described_is_routed(service: Se
     for url in urls():
         for method in sorted(METHODS):
             answer = service.ask(method, filled(service, url), body_for(method, url), {"Accept": "*/*"})
-            code = answer.json()["error"]["code"] if answer.status == 400 else ""
+            code = answer.json["error"]["code"] if answer.status == 400 else ""
             if answer.status < 400:
                 routed.add((method, url))
             elif code not in NOT_ROUTED:
@@ -190,7 +190,7 @@ def test_answers_are_as_described(
     schema = described.get("content", {}).get("application/json", {}).get("schema")
     if schema is not None:
         whole = {**schema, "components": document["components"]}
-        assert OAS31Validator(whole).is_valid(answer.json())
+        assert OAS31Validator(whole).is_valid(answer.json)
 
 
 def _resolved(document: Json, value: Json) -> Json:

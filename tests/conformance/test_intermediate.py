@@ -79,8 +79,8 @@ def test_i4_2_what_is_not_of_the_grammar(service: Service, expression: str) -> N
 )
 def test_i4_3_select(service: Service, select: str, shown: list[str]) -> None:
     one = f"{LIST}/{service.get(LIST).values('id')[0]}"
-    listed = service.get(LIST, select=select).json()["value"][0]
-    for entity in (service.get(one, select=select).json(), listed):
+    listed = service.get(LIST, select=select).json["value"][0]
+    for entity in (service.get(one, select=select).json, listed):
         assert [name for name in entity if "@" not in name] == shown
     assert service.get(LIST, select="other").status == 400
 
@@ -89,8 +89,8 @@ def test_i4_3_select(service: Service, select: str, shown: list[str]) -> None:
 def test_i4_4_casts(service: Service, cast: str) -> None:
     key = service.get(LIST).values("id")[0]
     assert service.get(f"{LIST}/{cast}").values("displayName") == ALL
-    assert service.get(f"{LIST}/{cast}/{key}").json()["id"] == key
-    assert service.get(f"{LIST}/{key}/{cast}").json()["id"] == key
+    assert service.get(f"{LIST}/{cast}/{key}").json["id"] == key
+    assert service.get(f"{LIST}/{key}/{cast}").json["id"] == key
     assert service.get(f"{LIST}/{cast}/$count").text == "5"
     assert found(service, filter=f"{cast}/id eq '{key}'") == [ALPHA]
     assert service.get(LIST, select=f"{cast}/id").values("id")[0] == key
@@ -219,7 +219,7 @@ def test_i4_7_4_the_others_are_not_implemented(service: Service, expression: str
 
 def test_i4_7_5_filter_inside_expand(service: Service) -> None:
     answer = service.get(MANAGEMENT, expand="domainJoinConnectors($filter=state eq 'active';$select=displayName)")
-    assert [each["displayName"] for each in answer.json()["domainJoinConnectors"]] == [ALPHA, NEIL]
+    assert [each["displayName"] for each in answer.json["domainJoinConnectors"]] == [ALPHA, NEIL]
 
 
 def test_i4_8_metadata_as_xml(service: Service) -> None:
@@ -257,14 +257,14 @@ def test_i4_12_skip(service: Service, skip: int) -> None:
 
 
 def test_i4_13_count(service: Service) -> None:
-    assert service.get(LIST, count="true", top="1", skip="1").json()["@odata.count"] == 5
-    assert service.get(LIST, count="true", filter="state eq 'active'").json()["@odata.count"] == 2
-    assert "@odata.count" not in service.get(LIST, count="false").json()
+    assert service.get(LIST, count="true", top="1", skip="1").json["@odata.count"] == 5
+    assert service.get(LIST, count="true", filter="state eq 'active'").json["@odata.count"] == 2
+    assert "@odata.count" not in service.get(LIST, count="false").json
 
 
 @pytest.mark.parametrize("expand", ["domainJoinConnectors", "domainJoinConnectors()"])
 def test_i4_14_expand(service: Service, expand: str) -> None:
-    answer = service.get(MANAGEMENT, expand=expand).json()
+    answer = service.get(MANAGEMENT, expand=expand).json
     assert [each["displayName"] for each in answer["domainJoinConnectors"]] == ALL
     assert answer["@odata.context"].endswith("#deviceManagement(domainJoinConnectors())")
     assert "auditEvents" not in answer
@@ -273,9 +273,9 @@ def test_i4_14_expand(service: Service, expand: str) -> None:
 
 @pytest.mark.parametrize("expand", ["*", "domainJoinConnectors,auditEvents"])
 def test_i4_14_expand_of_everything(service: Service, expand: str) -> None:
-    answer = service.get(MANAGEMENT, expand=expand).json()
+    answer = service.get(MANAGEMENT, expand=expand).json
     assert [each["displayName"] for each in answer["domainJoinConnectors"]] == ALL
-    assert answer["auditEvents"] == service.get(EVENTS).json()["value"]
+    assert answer["auditEvents"] == service.get(EVENTS).json["value"]
     assert len(answer["auditEvents"]) >= len(ALL)
     assert answer["@odata.context"].endswith("#deviceManagement(domainJoinConnectors(),auditEvents())")
 

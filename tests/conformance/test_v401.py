@@ -54,7 +54,7 @@ class TestJson:
         assert service.ask("PATCH", url, {name: 'W/"1"', "version": "8"}).status == 412
         assert service.ask("PUT", f"{url}/version", {name: 'W/"1"', "value": "8"}).status == 412
         assert service.ask("PATCH", url, {name: tag, "version": "9"}).status == 200
-        assert service.get(url).json()["version"] == "9"
+        assert service.get(url).json["version"] == "9"
 
     def test_m41_2_annotations_before_and_after_what_they_annotate(self, service: Service) -> None:
         body = {"state@type": "#x", **BODY, "version@odata.type": "#String", "@my.note": 1}
@@ -63,7 +63,7 @@ class TestJson:
 
 @pytest.mark.parametrize("prefix", ["", "odata.", "OData."])
 def test_m41_4_preferences_with_and_without_prefix(service: Service, prefix: str) -> None:
-    assert len(service.get(LIST, {"Prefer": f"{prefix}maxpagesize=2"}).json()["value"]) == 2
+    assert len(service.get(LIST, {"Prefer": f"{prefix}maxpagesize=2"}).json["value"]) == 2
 
 
 @pytest.mark.parametrize("name", ["Isolation", "OData-Isolation"])
@@ -120,8 +120,8 @@ def _louder(word: str, words: tuple[str, ...]) -> str:
 
 def test_m41_8_names_come_back_as_declared(service: Service) -> None:
     answer = service.get(f"{LIST.lower()}?$select=DISPLAYNAME,STATE&$filter=STATE%20eq%20'ACTIVE'")
-    assert [name for name in answer.json()["value"][0] if "@" not in name] == ["displayName", "state"]
-    assert answer.json()["@odata.context"].endswith("#deviceManagement/domainJoinConnectors(displayName,state)")
+    assert [name for name in answer.json["value"][0] if "@" not in name] == ["displayName", "state"]
+    assert answer.json["@odata.context"].endswith("#deviceManagement/domainJoinConnectors(displayName,state)")
     assert answer.values("state") == ["active", "active"]
 
 
@@ -188,7 +188,7 @@ def test_m41_9k_negative_index_in_substring(service: Service) -> None:
 
 def test_m41_9l_key_as_segment_and_canonical(service: Service) -> None:
     key = service.get(LIST).values("id")[0]
-    answers = [service.get(f"{LIST}{form}").json() for form in (f"/{key}", f"('{key}')", f"(id='{key}')")]
+    answers = [service.get(f"{LIST}{form}").json for form in (f"/{key}", f"('{key}')", f"(id='{key}')")]
     assert answers[0]["id"] == key
     assert answers[0] == answers[1] == answers[2]
 
@@ -208,7 +208,7 @@ def test_m41_10_metadata_in_both_forms(service: Service) -> None:
 
 
 def test_m41_11_no_names_that_differ_only_in_case(service: Service) -> None:
-    for scope in scopes(service.get("/beta/$metadata").json()):
+    for scope in scopes(service.get("/beta/$metadata").json):
         names = [name.lower() for name in scope if name[0] not in "$@"]
         assert len(set(names)) == len(names)
 
@@ -222,7 +222,7 @@ def scopes(value: Any) -> Iterator[dict[str, Any]]:
 
 
 def container(service: Service) -> dict[str, Any]:
-    return dict(service.get("/beta/$metadata").json()["microsoft.graph"]["GraphService"])
+    return dict(service.get("/beta/$metadata").json["microsoft.graph"]["GraphService"])
 
 
 def test_m41_12_versions(service: Service) -> None:
@@ -251,7 +251,7 @@ def test_m41_17_answers_are_40(service: Service) -> None:
     for version in ("", "4.01"):
         answer = service.get(LIST, {"OData-MaxVersion": version})
         assert answer.headers["odata-version"] == "4.0"
-        assert "@odata.context" in answer.json()
+        assert "@odata.context" in answer.json
 
 
 def test_m41_23_values_are_not_added_to(service: Service) -> None:
@@ -300,20 +300,20 @@ def test_i41_5_select_within_select(service: Service, select: str, shown: dict[s
     key = service.get(EVENTS, top="1").values("id")[0]
     alone = service.get(f"{EVENTS}/{key}", accept, select=select)
     listed = service.get(EVENTS, accept, select=select, top="1")
-    for event in (alone.json(), listed.json()["value"][0]):
+    for event in (alone.json, listed.json["value"][0]):
         assert without_annotations(event) == shown
 
 
 def test_i41_5_the_context_names_what_is_selected(service: Service) -> None:
     key = service.get(EVENTS, top="1").values("id")[0]
     for select in ("actor/userId,id", "id,actor($select=userId)"):
-        assert service.get(EVENTS, select=select).json()["@odata.context"].endswith("auditEvents(id,actor/userId)")
-        one = service.get(f"{EVENTS}/{key}", select=select).json()["@odata.context"]
+        assert service.get(EVENTS, select=select).json["@odata.context"].endswith("auditEvents(id,actor/userId)")
+        one = service.get(f"{EVENTS}/{key}", select=select).json["@odata.context"]
         assert one.endswith("auditEvents(id,actor/userId)/$entity")
 
 
 def test_i41_5_select_within_select_within_expand(service: Service) -> None:
-    answer = service.get(MANAGEMENT, expand="auditEvents($select=actor($select=auditActorType);$top=1)").json()
+    answer = service.get(MANAGEMENT, expand="auditEvents($select=actor($select=auditActorType);$top=1)").json
     assert answer["@odata.context"].endswith("#deviceManagement(auditEvents(actor/auditActorType))")
     assert [each["actor"] for each in answer["auditEvents"]] == [{"auditActorType": "Application"}]
 
@@ -348,11 +348,11 @@ def test_m41_9c_a_function_without_parameters_is_called_without_parentheses(serv
     """The one function is bound and not imported; parentheses may be left out of either (part 2, 4.5.2)."""
     for call in ("microsoft.graph.delta", "microsoft.graph.delta()", "graph.delta", "delta", "DELTA()"):
         answer = service.get(f"{LIST}/{call}")
-        assert (answer.status, "@odata.deltaLink" in answer.json()) == (200, True), call
+        assert (answer.status, "@odata.deltaLink" in answer.json) == (200, True), call
 
 
 def test_m41_9e_a_function_of_the_default_namespace_goes_by_its_name_alone(service: Service) -> None:
-    schema = service.get("/beta/$metadata", {"Accept": "application/json"}).json()["microsoft.graph"]
+    schema = service.get("/beta/$metadata", {"Accept": "application/json"}).json["microsoft.graph"]
     assert schema["@Core.DefaultNamespace"] is True
     assert schema["delta"][0]["$IsBound"] is True
     assert service.get(f"{LIST}/delta").status == 200

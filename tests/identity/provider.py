@@ -119,16 +119,6 @@ def b64(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-@dataclass(slots=True)
-class Clock:
-    """A clock that stands until it is set."""
-
-    time: float = NOW
-
-    def __call__(self) -> float:
-        return self.time
-
-
 @contextmanager
 def unchanged(provider: Provider) -> Iterator[None]:
     """Nothing is asked of the provider within."""

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
-from tests.identity.provider import WRITE, Clock, key_folder
+from tests.identity.provider import WRITE, key_folder
+from tests.server import HOST, LIST, SUBJECT, Answer, Clock, chunks, exchange, scope_of
 
 from adjoin.config import Config
 from adjoin.identity import issuer
@@ -23,26 +23,6 @@ from adjoin.store.database import Session
 from adjoin.web.app import Application, create
 
 T = TypeVar("T")
-
-LIST: Final = "/beta/deviceManagement/domainJoinConnectors"
-ORIGIN: Final = "http://127.0.0.1:8365"
-SUBJECT: Final = "aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa"
-
-
-@dataclass(frozen=True)
-class Answer:
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-    @property
-    def said(self) -> str:
-        message: str = self.json["error"]["message"]
-        return message
 
 
 @dataclass
@@ -69,33 +49,12 @@ class Service:
         return issuer.mint(key, Grant(**given), int(self.clock.time), f"uti-{len(self._count)}")
 
     async def call(self, token: str | None, method: str = "GET", path: str = LIST, body: object = None) -> Answer:
-        headers = [(b"host", b"127.0.0.1:8365"), (b"content-type", b"application/json")]
+        headers = [("host", HOST), ("content-type", "application/json")]
+        scope = scope_of(method, path, headers, client=("127.0.0.1", 50_000))
         if token is not None:
-            headers.append((b"authorization", f"Bearer {token}".encode("utf-8", "surrogatepass")))
-        scope = {
-            "type": "http",
-            "method": method,
-            "path": path,
-            "raw_path": path.encode(),
-            "query_string": b"",
-            "headers": headers,
-            "scheme": "http",
-            "client": ("127.0.0.1", 50_000),
-        }
-        sent: list[Any] = []
-
-        async def receive() -> dict[str, Any]:
-            return {"type": "http.request", "body": json.dumps(body).encode() if body is not None else b""}
-
-        async def send(message: Any) -> None:
-            sent.append(message)
-
-        await self.application(scope, receive, send)
-        return Answer(
-            sent[0]["status"],
-            {name.decode(): value.decode() for name, value in sent[0]["headers"]},
-            b"".join(message.get("body", b"") for message in sent[1:]),
-        )
+            # As it is: some of the tests' tokens are no text that a header could hold.
+            scope["headers"].append((b"authorization", f"Bearer {token}".encode("utf-8", "surrogatepass")))
+        return await exchange(self.application, scope, chunks(body))
 
     async def status(self, token: str) -> int:
         return (await self.call(token)).status

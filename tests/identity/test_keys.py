@@ -240,6 +240,33 @@ def test_what_is_no_key_is_refused_by_name(made: Path, spoil: Callable[[Path], o
     assert "PRIVATE KEY" not in str(caught.value)
 
 
+def test_a_key_whose_numbers_do_not_fit_is_refused_each_time(made: Path) -> None:
+    """Also where a sound one was read before, which is not looked at as closely again."""
+    sound = (made / FIRST).read_bytes()
+    key = serialization.load_pem_private_key(sound, None)
+    assert isinstance(key, rsa.RSAPrivateKey)
+    numbers = key.private_numbers()
+    spoilt = rsa.RSAPrivateNumbers(
+        p=numbers.p,
+        q=numbers.q,
+        d=numbers.d + 2,
+        dmp1=numbers.dmp1,
+        dmq1=numbers.dmq1,
+        iqmp=numbers.iqmp,
+        public_numbers=numbers.public_numbers,
+    ).private_key(unsafe_skip_rsa_key_validation=True)
+    for _ in range(2):
+        assert open_ring(made)
+        (made / FIRST).write_bytes(
+            spoilt.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            )
+        )
+        with pytest.raises(KeyFileBroken):
+            open_ring(made)
+        (made / FIRST).write_bytes(sound)
+
+
 def test_a_torn_key_is_refused_although_a_newer_one_is_whole(made: Path) -> None:
     """Tokens signed by it may be about: the operator is to decide, not the service."""
     add_key(made)

@@ -11,7 +11,8 @@ from typing import Any, Final
 import pytest
 from joserfc import jws
 from joserfc.jwk import RSAKey
-from tests.identity.provider import AUDIENCE, HOME, NOW, WRITE, Clock, Provider, jwk, rsa_key, source
+from tests.identity.provider import AUDIENCE, HOME, NOW, WRITE, Provider, jwk, rsa_key, source
+from tests.server import Clock
 
 from adjoin.identity import issuer, oidc
 from adjoin.identity.clouds import GLOBAL, GRAPH_APP_ID, PERSONAL_TENANT

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from tests.identity.provider import key_folder, rsa_key
 from typer.testing import CliRunner
 
-from adjoin.cli.main import cli
+from adjoin.cli.main import command_line
 from adjoin.identity import keys
 from adjoin.identity.keys import KEPT, KeyInUse, KeyRefusal, add_key, open_ring, remove_key
 from adjoin.identity.rotation import LiveRing
@@ -168,7 +168,8 @@ def test_a_folder_that_goes_away_changes_nothing(folder: Path, tmp_path: Path) -
 
 
 def command(folder: Path, *words: str) -> Any:
-    return CliRunner().invoke(cli, ["key", *words, "--data-dir", str(folder.parent)])
+    """What a command does. A key's id comes after `--`, as it may begin with a dash."""
+    return CliRunner().invoke(command_line(["key"]), ["key", words[0], "--data-dir", str(folder.parent), *words[1:]])
 
 
 def test_the_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,17 +177,17 @@ def test_the_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data.mkdir(mode=0o700)
     shutil.copytree(key_folder(), data / "keys")
     folder = data / "keys"
-    monkeypatch.setattr("adjoin.cli.options.World", lambda: World(now=lambda: NOW))
+    monkeypatch.setattr("adjoin.service.world.World", lambda: World(now=lambda: NOW))
     old = open_ring(folder).signing.kid
     new = json.loads(command(folder, "rotate", "--json").stdout)["kid"]
     listed = json.loads(command(folder, "list", "--json").stdout)
     assert [(key["kid"], key["use"]) for key in listed] == [(new, "signs"), (old, "verifies")]
     assert listed[0]["verifies_until"] is None
     assert "VERIFIES UNTIL" in command(folder, "list").stdout
-    refused = command(folder, "retire", old)
+    refused = command(folder, "retire", "--", old)
     assert isinstance(refused.exception, KeyInUse)
-    assert command(folder, "retire", old, "--now").exit_code == 0
-    assert "There is no key" in str(command(folder, "retire", old).exception)
+    assert command(folder, "retire", "--now", "--", old).exit_code == 0
+    assert "There is no key" in str(command(folder, "retire", "--", old).exception)
     assert command(folder, "rotate").stdout.strip() == open_ring(folder).signing.kid
 
 

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path as File
-from time import perf_counter
+from time import thread_time
 from typing import Any, Final
 
 import pytest
@@ -337,11 +337,15 @@ def test_the_number_of_words_is_limited() -> None:
     ids=lambda text: ascii(text[:20]),
 )
 def test_the_worst_text_is_judged_quickly(text: str) -> None:
-    begin = perf_counter()
-    for length in (len(text), len(text) // 2, len(text) // 4, 990, 980):
-        with suppress(Malformed):
-            parse(text[:length])
-    assert perf_counter() - begin < 0.25  # some milliseconds each; only what is not linear takes longer
+    def took() -> float:
+        begin = thread_time()
+        for length in (len(text), len(text) // 2, len(text) // 4, 990, 980):
+            with suppress(Malformed):
+                parse(text[:length])
+        return thread_time() - begin
+
+    # Some milliseconds each; only what is not linear takes longer every time, however busy the machine.
+    assert any(took() < 0.25 for _ in range(3))
 
 
 # Any text, and any tree

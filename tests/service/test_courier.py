@@ -14,7 +14,7 @@ import httpcore
 import pytest
 
 from adjoin.identity import certificates
-from adjoin.service import courier
+from adjoin.service import connections, courier
 from adjoin.service.courier import MAX_ANSWER, Answer, Courier, TooSlow, Unreachable
 from adjoin.service.receivers import Allowed
 
@@ -139,7 +139,7 @@ def test_a_name_is_resolved_once_and_what_is_called_is_what_was_looked_at(monkey
         raise httpcore.ConnectError("as the test has it")
 
     called: list[str] = []
-    monkeypatch.setattr(courier, "_addresses", addresses)
+    monkeypatch.setattr(connections, "_addresses", addresses)
     monkeypatch.setattr(httpcore.AnyIOBackend, "connect_tcp", connect)
     with pytest.raises(Unreachable):
         post(answering(OK), allowed="http://rebound.example", host="rebound.example")

@@ -220,6 +220,15 @@ def test_changes_are_numbered_apart_for_each_tenant(server: Server) -> None:
     assert (answer.status, answer.error["code"]) == (400, "BadRequest")
 
 
+def test_what_a_clock_that_is_set_back_takes_back_is_told(server: Server) -> None:
+    key = server.create(state="active")["id"]
+    hear(server, key)
+    server.clock.time += 3_600
+    link = latest(server)
+    server.clock.time -= 10
+    assert [(each["id"], each["state"]) for each in server.follow(link).json["value"]] == [(key, "active")]
+
+
 def test_a_check_in_that_changes_no_state_is_told(server: Server) -> None:
     key = server.create(state="active")["id"]
     server.clock.time += 60

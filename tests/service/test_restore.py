@@ -18,8 +18,8 @@ from adjoin.identity.keys import open_ring
 from adjoin.service import archive
 from adjoin.service.archive import BadArchive
 from adjoin.service.backup import Parts, back_up
-from adjoin.service.claim import Claim, InUse
-from adjoin.service.restore import PLAN, CannotRestore, restore
+from adjoin.service.claim import PLAN, Claim, InUse
+from adjoin.service.restore import CannotRestore, restore
 from adjoin.store.database import Unusable
 
 CRASHES = range(12)

@@ -1,19 +1,17 @@
-"""PostgreSQL: what a group commit promises to each job, what is told when the server goes, and the wall of tenants."""
+"""PostgreSQL: what is gathered in a group, what is told when the server goes, and the wall of tenants."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from typing import Any, Final
 
 import asyncpg
 import pytest
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
-from hypothesis import strategies as st
 from tests.postgresql import Databases, Server, name_of
+from tests.store.jobs import COUNT, INSERT, Act, Wrong, count_and_put, in_one_group, names, put
 from tests.store.opened import connector, guid, new_tenant, on
 
 from adjoin.model import CONNECTOR
@@ -24,60 +22,7 @@ from adjoin.store.postgres import WRITE_LOCK, PostgreSQL
 from adjoin.store.statements import Everywhere
 from adjoin.store.tables import table_of
 
-Act = Callable[[Session], Awaitable[Any]]
 TABLE: Final = table_of(CONNECTOR)
-INSERT: Final = Everywhere("INSERT INTO settings VALUES (?1, ?2)")
-COUNT: Final = Everywhere("SELECT count(*) FROM settings")
-
-
-class Wrong(Exception):
-    """What a failing job raises."""
-
-
-def put(name: str) -> Act:
-    """A job that writes and gives the name."""
-
-    async def act(session: Session) -> str:
-        await session.fetch(INSERT, (name, b""))
-        return name
-
-    return act
-
-
-def put_and_fail(name: str) -> Act:
-    async def act(session: Session) -> None:
-        await session.fetch(INSERT, (name, b""))
-        raise Wrong(name)
-
-    return act
-
-
-def fail(name: str) -> Act:
-    async def act(_: Session) -> None:
-        raise Wrong(name)
-
-    return act
-
-
-def count_and_put(name: str) -> Act:
-    """A job whose result depends on what those before it left."""
-
-    async def act(session: Session) -> int:
-        ((before,),) = await session.fetch(COUNT)
-        await session.fetch(INSERT, (name, b""))
-        return int(before)
-
-    return act
-
-
-async def in_one_group(database: Database, jobs: list[Act]) -> list[Any]:
-    """The results, or the exceptions, of jobs that share a commit: all come before the writer gets its turn."""
-    futures = [asyncio.ensure_future(database.write(job)) for job in jobs]
-    return await asyncio.gather(*futures, return_exceptions=True)
-
-
-async def names(database: Database) -> list[str]:
-    return [name for (name,) in await database.reader.fetch(Everywhere("SELECT name FROM settings ORDER BY name"))]
 
 
 @pytest.fixture
@@ -87,44 +32,6 @@ def url(postgresql: Databases) -> Iterator[str]:
 
 
 class TestGroupCommit:
-    def test_gives_each_job_its_own_result(self, url: str) -> None:
-        async def act(database: Database) -> None:
-            jobs = [put(f"{number:03}") for number in range(100)]
-            assert await in_one_group(database, jobs) == await names(database) == [f"{n:03}" for n in range(100)]
-
-        on(url, act)
-
-    def test_runs_jobs_in_the_order_they_came(self, url: str) -> None:
-        async def act(database: Database) -> None:
-            assert await in_one_group(database, [count_and_put(str(n)) for n in range(20)]) == list(range(20))
-
-        on(url, act)
-
-    @pytest.mark.parametrize("at", [0, 1, 2])
-    @pytest.mark.parametrize("failing", [put_and_fail, fail])
-    def test_a_failing_job_hurts_no_neighbour_and_leaves_nothing(
-        self, url: str, failing: Callable[[str], Act], at: int
-    ) -> None:
-        async def act(database: Database) -> None:
-            jobs = [put("a"), put("b")]
-            jobs.insert(at, failing("bad"))
-            results = await in_one_group(database, jobs)
-            error = results.pop(at)
-            assert isinstance(error, Wrong)
-            assert results == ["a", "b"]
-            assert await names(database) == ["a", "b"]
-
-        on(url, act)
-
-    def test_a_broken_constraint_is_its_own_jobs_alone(self, url: str) -> None:
-        async def act(database: Database) -> None:
-            first, second, third = await in_one_group(database, [put("a"), put("a"), put("b")])
-            assert (first, third) == ("a", "b")
-            assert isinstance(second, Unavailable)
-            assert await names(database) == ["a", "b"]
-
-        on(url, act)
-
     def test_a_job_that_carries_on_after_a_refused_statement_is_not_kept(self, url: str) -> None:
         async def act(session: Session) -> str:
             await session.fetch(INSERT, ("a", b""))
@@ -139,31 +46,6 @@ class TestGroupCommit:
 
         on(url, write)
 
-    @hypothesis_settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-    @given(kinds=st.lists(st.sampled_from([put, put_and_fail, fail]), min_size=1, max_size=12))
-    def test_exactly_the_jobs_that_succeeded_are_kept(self, url: str, kinds: list[Callable[[str], Act]]) -> None:
-        async def act(database: Database) -> None:
-            await database.write(lambda session: session.fetch(Everywhere("DELETE FROM settings")))
-            results = await in_one_group(database, [kind(f"{at:02}") for at, kind in enumerate(kinds)])
-            succeeded = [f"{at:02}" for at, kind in enumerate(kinds) if kind is put]
-            assert [each for each in results if isinstance(each, str)] == await names(database) == succeeded
-            assert all(isinstance(each, str | Wrong) for each in results)
-
-        on(url, act)
-
-    def test_a_job_that_awaits_anything_else_is_refused_and_leaves_nothing(self, url: str) -> None:
-        async def waits(session: Session) -> None:
-            await session.fetch(INSERT, ("bad", b""))
-            await asyncio.sleep(0)
-
-        async def act(database: Database) -> None:
-            first, error, second = await in_one_group(database, [put("a"), waits, put("b")])
-            assert isinstance(error, RuntimeError)
-            assert (first, second) == ("a", "b")
-            assert await names(database) == ["a", "b"]
-
-        on(url, act)
-
     def test_a_job_that_cannot_even_begin_does_not_stop_the_writer(self, url: str) -> None:
         def broken(_: Session) -> Awaitable[None]:
             raise Wrong("before there was anything to await")
@@ -172,16 +54,6 @@ class TestGroupCommit:
             with pytest.raises(Wrong):
                 await database.write(broken)
             assert await database.write(put("a")) == "a"
-
-        on(url, act)
-
-    def test_a_caller_that_gives_up_waiting_hurts_no_other(self, url: str) -> None:
-        async def act(database: Database) -> None:
-            gone, stays = (asyncio.ensure_future(database.write(put(name))) for name in ("gone", "stays"))
-            await asyncio.sleep(0)
-            gone.cancel()
-            assert await stays == "stays"
-            assert await database.write(put("later")) == "later"
 
         on(url, act)
 

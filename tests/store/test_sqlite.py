@@ -1,4 +1,4 @@
-"""The embedded database: what a group commit promises to each job, and which files it opens."""
+"""The embedded database: what gathers in a group, its queue, other processes beside it, and which files it opens."""
 
 from __future__ import annotations
 
@@ -6,113 +6,19 @@ import asyncio
 import contextlib
 import stat
 import sys
-import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, Final
 
 import apsw
 import pytest
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
-from hypothesis import strategies as st
+from tests.store.jobs import INSERT, SETTING, Wrong, count_and_put, gather, held, in_one_group, names, put
 from tests.store.opened import locked_by_another_process, on, opened, rows_of
 
 from adjoin.store import settings, sqlite
-from adjoin.store.database import Database, Insertion, Overloaded, Session, Unavailable, Unusable
+from adjoin.store.database import Database, Overloaded, Session, Unavailable, Unusable
 from adjoin.store.migrate import migrate
 from adjoin.store.sqlite import APPLICATION_ID, SQLite, connect
-
-Act = Callable[[Session], Awaitable[Any]]
-INSERT: Final = "INSERT INTO settings VALUES (?1, ?2)"
-SETTING: Final = Insertion("INSERT INTO settings (name, value)", 2)
-
-
-class Wrong(Exception):
-    """What a failing job raises."""
-
-
-def put(name: str) -> Act:
-    """A job that writes and gives the name."""
-
-    async def act(session: Session) -> str:
-        await session.fetch(INSERT, (name, b""))
-        return name
-
-    return act
-
-
-def put_and_fail(name: str) -> Act:
-    async def act(session: Session) -> None:
-        await session.fetch(INSERT, (name, b""))
-        raise Wrong(name)
-
-    return act
-
-
-def gather(name: str) -> Act:
-    """As `put`, with an insertion that may wait."""
-
-    async def act(session: Session) -> str:
-        await session.insert(SETTING, (name, b""))
-        return name
-
-    return act
-
-
-def gather_and_fail(name: str) -> Act:
-    async def act(session: Session) -> None:
-        await session.insert(SETTING, (name, b""))
-        raise Wrong(name)
-
-    return act
-
-
-def fail(name: str) -> Act:
-    async def act(_: Session) -> None:
-        raise Wrong(name)
-
-    return act
-
-
-def count_and_put(name: str) -> Act:
-    """A job whose result depends on what those before it left."""
-
-    async def act(session: Session) -> int:
-        ((before,),) = await session.fetch("SELECT count(*) FROM settings")
-        await session.fetch(INSERT, (name, b""))
-        return int(before)
-
-    return act
-
-
-@contextlib.asynccontextmanager
-async def held(database: Database) -> AsyncIterator[None]:
-    """While this lasts the writer is busy with a job; what is queued meanwhile makes one group."""
-    begun, go_on = threading.Event(), threading.Event()
-
-    async def act(_: Session) -> None:
-        begun.set()
-        go_on.wait(10)
-
-    holding = asyncio.ensure_future(database.write(act))
-    await asyncio.to_thread(begun.wait, 10)
-    yield
-    go_on.set()
-    await holding
-
-
-async def in_one_group(database: Database, jobs: list[Act]) -> list[Any]:
-    """The results, or the exceptions, of jobs that share a commit."""
-    async with held(database):
-        futures = [asyncio.ensure_future(database.write(job)) for job in jobs]
-        await asyncio.sleep(0)
-    return await asyncio.gather(*futures, return_exceptions=True)
-
-
-async def names(database: Database) -> list[str]:
-    return [name for (name,) in await database.reader.fetch("SELECT name FROM settings ORDER BY name")]
 
 
 @pytest.fixture
@@ -122,13 +28,6 @@ def path(tmp_path: Path) -> Path:
 
 
 class TestGroupCommit:
-    def test_gives_each_job_its_own_result(self, path: Path) -> None:
-        async def act(database: Database) -> None:
-            jobs = [put(f"{number:03}") for number in range(100)]
-            assert await in_one_group(database, jobs) == await names(database) == [f"{n:03}" for n in range(100)]
-
-        on(path, act)
-
     @pytest.mark.parametrize("count", [1, 2, 63, 64, 65, 200])
     def test_puts_in_what_has_gathered(self, path: Path, count: int) -> None:
         async def act(database: Database) -> None:
@@ -169,72 +68,6 @@ class TestGroupCommit:
 
         on(path, act)
 
-    def test_runs_jobs_in_the_order_they_came(self, path: Path) -> None:
-        async def act(database: Database) -> None:
-            assert await in_one_group(database, [count_and_put(str(n)) for n in range(20)]) == list(range(20))
-
-        on(path, act)
-
-    @pytest.mark.parametrize("at", [0, 1, 2])
-    @pytest.mark.parametrize("failing", [put_and_fail, gather_and_fail, fail])
-    def test_a_failing_job_hurts_no_neighbour_and_leaves_nothing(
-        self, path: Path, failing: Callable[[str], Act], at: int
-    ) -> None:
-        async def act(database: Database) -> None:
-            jobs = [put("a"), put("b")]
-            jobs.insert(at, failing("bad"))
-            results = await in_one_group(database, jobs)
-            error = results.pop(at)
-            assert isinstance(error, Wrong)
-            assert results == ["a", "b"]
-            assert await names(database) == ["a", "b"]
-
-        on(path, act)
-
-    def test_jobs_that_are_run_again_alone_give_what_they_find_then(self, path: Path) -> None:
-        async def act(database: Database) -> None:
-            jobs = [count_and_put("a"), put_and_fail("bad"), count_and_put("b"), count_and_put("c")]
-            first, error, *rest = await in_one_group(database, jobs)
-            assert isinstance(error, Wrong)
-            assert [first, *rest] == [0, 1, 2]
-
-        on(path, act)
-
-    def test_a_broken_constraint_is_its_own_jobs_alone(self, path: Path) -> None:
-        async def act(database: Database) -> None:
-            first, second, third = await in_one_group(database, [put("a"), put("a"), put("b")])
-            assert (first, third) == ("a", "b")
-            assert isinstance(second, Unavailable)
-            assert await names(database) == ["a", "b"]
-
-        on(path, act)
-
-    @hypothesis_settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-    @given(kinds=st.lists(st.sampled_from([put, put_and_fail, fail]), min_size=1, max_size=12))
-    def test_exactly_the_jobs_that_succeeded_are_kept(self, path: Path, kinds: list[Callable[[str], Act]]) -> None:
-        async def act(database: Database) -> None:
-            await database.write(lambda session: session.fetch("DELETE FROM settings"))
-            jobs = [kind(f"{at:02}") for at, kind in enumerate(kinds)]
-            results = await in_one_group(database, jobs)
-            succeeded = [f"{at:02}" for at, kind in enumerate(kinds) if kind is put]
-            assert [each for each in results if isinstance(each, str)] == await names(database) == succeeded
-            assert all(isinstance(each, str | Wrong) for each in results)
-
-        on(path, act)
-
-    def test_a_job_that_awaits_anything_else_is_refused_and_leaves_nothing(self, path: Path) -> None:
-        async def waits(session: Session) -> None:
-            await session.fetch(INSERT, ("bad", b""))
-            await asyncio.sleep(0)
-
-        async def act(database: Database) -> None:
-            first, error, second = await in_one_group(database, [put("a"), waits, put("b")])
-            assert isinstance(error, RuntimeError)
-            assert (first, second) == ("a", "b")
-            assert await names(database) == ["a", "b"]
-
-        on(path, act)
-
     def test_a_job_that_cannot_even_begin_does_not_stop_the_writer(self, path: Path) -> None:
         def broken(_: Session) -> Awaitable[None]:
             raise Wrong("before there was anything to await")
@@ -245,17 +78,6 @@ class TestGroupCommit:
             assert await asyncio.wait_for(database.write(put("a")), 2) == "a"
 
         asyncio.run(_closing_or_not(path, act))
-
-    def test_a_caller_that_gives_up_waiting_hurts_no_other(self, path: Path) -> None:
-        async def act(database: Database) -> None:
-            async with held(database):
-                gone, stays = (asyncio.ensure_future(database.write(put(name))) for name in ("gone", "stays"))
-                await asyncio.sleep(0)
-                gone.cancel()
-            assert await stays == "stays"
-            assert await database.write(put("later")) == "later"
-
-        on(path, act)
 
     def test_is_on_disk_before_a_result_is_given(self, path: Path) -> None:
         async def act(database: Database) -> None:

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 import pytest
 from tests.identity.provider import AUDIENCE, ISSUER, NOW, READ, WRITE, Provider, rsa_key, unchanged
-from tests.identity.service import LIST, Service, opened
+from tests.identity.service import Service, opened
+from tests.server import LIST
 
 from adjoin.identity.oidc import BadIssuer
 from adjoin.identity.parties import Parties

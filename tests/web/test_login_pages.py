@@ -147,7 +147,7 @@ def test_unknown_and_known_names_are_refused_alike(visitor: Visitor) -> None:
 
 def test_an_unknown_name_costs_the_same_hash(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
     client, _ = visitor.add_app(public=True)
-    visitor.add_user()
+    visitor.add_user(stored=passwords.hashed(PASSWORD))
     seen: list[str] = []
     verified = passwords.verified
 

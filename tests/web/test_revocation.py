@@ -15,7 +15,8 @@ from typing import Any, Final
 import pytest
 from joserfc import jws
 from tests.identity.provider import NOW, WRITE
-from tests.identity.service import LIST, ORIGIN, Service, opened
+from tests.identity.service import Service, opened
+from tests.server import LIST, ORIGIN
 
 from adjoin.identity import issuer
 from adjoin.identity.caller import Kind

@@ -1,38 +1,33 @@
-"""A visitor of the token service in this process: a browser with cookies, a client, and a clock to set."""
+"""A visitor of the token service: a browser with cookies, a client, and a clock to set."""
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import hashlib
 import json
-import random
 import re
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import cache
 from html import unescape
 from pathlib import Path
-from typing import Any, Final, TypeVar
-from urllib.parse import parse_qs, parse_qsl, unquote, urlencode, urlsplit
+from typing import Any, Final
+from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
-from adjoin.config import Config
-from adjoin.identity import client_keys, issuer, passwords
+from argon2 import PasswordHasher
+from tests import server
+from tests.server import NOW, READ, WRITE, Server, chunks, config_of, exchange, scope_of
+
+from adjoin.identity import client_keys, issuer
 from adjoin.service import sign_in_people
-from adjoin.service.world import World
-from adjoin.store import applications, tenants, users
+from adjoin.store import applications, users
 from adjoin.store.applications import Application, Key
 from adjoin.store.database import Session
-from adjoin.store.tenants import ACTIVE, Tenant
+from adjoin.store.tenants import Tenant
 from adjoin.store.users import User
-from adjoin.web import app
 
-T = TypeVar("T")
+__all__ = ["NOW", "READ", "WRITE", "Answer", "Visitor"]
 
-NOW: Final = 1_800_000_000
 ORIGIN: Final = "https://sign-in.example:8443"
-READ: Final = "DeviceManagementConfiguration.Read.All"
-WRITE: Final = "DeviceManagementConfiguration.ReadWrite.All"
 GRAPH: Final = "https://graph.microsoft.com"
 DEFAULT: Final = f"{GRAPH}/.default openid profile offline_access"
 CALLBACK: Final = "https://app.example/back?kept=1"
@@ -42,33 +37,8 @@ CHALLENGE: Final = base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).di
 DEVICE_GRANT: Final = "urn:ietf:params:oauth:grant-type:device_code"
 
 
-@dataclass(slots=True)
-class Clock:
-    time: float = NOW
-
-    def __call__(self) -> float:
-        return self.time
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An answer, read as JSON, as a page, or as a redirect."""
-
-    status: int
-    pairs: list[tuple[str, str]]
-    body: bytes
-
-    @property
-    def headers(self) -> dict[str, str]:
-        return dict(self.pairs)
-
-    @property
-    def text(self) -> str:
-        return self.body.decode()
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
+class Answer(server.Answer):
+    """An answer, read as a refusal, as a page, or as a redirect."""
 
     @property
     def refusal(self) -> tuple[int, str, int]:
@@ -125,51 +95,37 @@ class Answer:
 
 @cache
 def _hash(password: str) -> str:
-    return passwords.hashed(password)
+    """A hash that costs little: what one costs is noted in it, and is for tests of passwords to look at."""
+    return PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(password)
 
 
 class Visitor:
     """A service on data of its own, and one browser that visits it. Open while it is used as a context."""
 
     def __init__(self, folder: Path, **settings: Any) -> None:
-        self.clock = Clock()
-        self.random = random.Random(23)
-        self.world = World(now=self.clock, random=self.random.randbytes)
-        self.config = Config(**{"data_dir": folder, "log_requests": False, "behind_proxy": False, **settings})
-        self.application = app.create(self.config, self.world)
+        self._server = Server(config_of(folder, **settings), seed=23)
+        self.application, self.config = self._server.application, self._server.config
+        self.clock, self.random, self.world = self._server.clock, self._server.random, self._server.world
+        self.run, self.write = self._server.run, self._server.write
         self.cookies: dict[str, str] = {}
         self.address = "192.0.2.1"
-        self._runner = asyncio.Runner()
 
     def __enter__(self) -> Visitor:
-        self.run(self.application.open())
-        self.tenant = self.run(tenants.every(self.database.reader))[0]
+        self._server.__enter__()
+        self.tenant = self._server.tenant()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.run(self.application.close())
-        self._runner.close()
+        self._server.__exit__()
 
     @property
     def database(self) -> Any:
         return self.application.installation.database
 
-    def run(self, act: Awaitable[T]) -> T:
-        async def awaited() -> T:
-            return await act
-
-        return self._runner.run(awaited())
-
-    def write(self, act: Callable[[Session], Awaitable[T]]) -> T:
-        written: T = self.run(self.database.write(act))
-        return written
-
     # --- what there is
 
     def add_tenant(self, name: str) -> Tenant:
-        added = self.write(lambda session: tenants.add(session, self.world.new_request_id(), name, ACTIVE, "2027"))
-        assert added is not None
-        return added
+        return self._server.add_tenant(name)
 
     def add_app(
         self,
@@ -205,14 +161,19 @@ class Visitor:
         return new, secret
 
     def add_user(
-        self, name: str = "alice", *permissions: str, enabled: bool = True, tenant: Tenant | None = None
+        self,
+        name: str = "alice",
+        *permissions: str,
+        enabled: bool = True,
+        tenant: Tenant | None = None,
+        stored: str | None = None,
     ) -> User:
         meant = tenant or self.tenant
         new = User(
             self.world.new_request_id(),
             sign_in_people.folded(name, meant),
             name.title(),
-            _hash(PASSWORD),
+            stored or _hash(PASSWORD),
             permissions or (WRITE,),
             "2027-01-01T00:00:00Z",
             enabled,
@@ -225,38 +186,16 @@ class Visitor:
     async def ask(
         self, method: str, target: str, form: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
     ) -> Answer:
-        path, _, query = target.partition("?")
         pairs = {"host": urlsplit(ORIGIN).netloc, **(headers or {})}
         if self.cookies:
             pairs.setdefault("cookie", "; ".join(f"{name}={value}" for name, value in self.cookies.items()))
-        body = b""
+        body = None
         if form is not None:
             pairs.setdefault("content-type", "application/x-www-form-urlencoded")
             body = urlencode(form).encode()
-        scope = {
-            "type": "http",
-            "method": method,
-            "scheme": "https",
-            "path": unquote(path),
-            "raw_path": path.encode(),
-            "query_string": query.encode(),
-            "client": (self.address, 4711),
-            "headers": [(name.encode(), value.encode()) for name, value in pairs.items()],
-        }
-        sent: list[Mapping[str, Any]] = []
-
-        async def receive() -> dict[str, Any]:
-            return {"type": "http.request", "body": body}
-
-        async def send(message: MutableMapping[str, Any]) -> None:
-            sent.append(message)
-
-        await self.application(scope, receive, send)
-        answer = Answer(
-            sent[0]["status"],
-            [(name.decode(), value.decode()) for name, value in sent[0]["headers"]],
-            b"".join(message["body"] for message in sent[1:]),
-        )
+        scope = scope_of(method, target, pairs.items(), "https", (self.address, 4711))
+        found = await exchange(self.application, scope, chunks(body))
+        answer = Answer(found.status, found.pairs, found.body)
         for name, value in answer.pairs:
             if name == "set-cookie":
                 key, _, kept = value.partition(";")[0].partition("=")

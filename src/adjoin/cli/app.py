@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +9,7 @@ import typer
 
 from adjoin.cli import audited
 from adjoin.cli.options import Database, DataDir, Json, Settings, TenantName, checked_name, load, run, tenant_meant
-from adjoin.cli.output import print_json, print_line, print_table
+from adjoin.cli.output import print_listed, print_made
 from adjoin.cli.words import check_permissions
 from adjoin.identity import client_keys, issuer
 from adjoin.identity.client_keys import BadClientKey, ClientKey
@@ -21,6 +20,7 @@ from adjoin.service.world import World
 from adjoin.store import applications, grants, revocations
 from adjoin.store.applications import Application, Key
 from adjoin.store.database import Session
+from adjoin.store.tenants import Tenant
 
 _Meant = Annotated[str, typer.Argument(metavar="APP", help="A client id or name.")]
 
@@ -98,12 +98,7 @@ def add(
         made: dict[str, object] = {"tenant_id": meant.id, "client_id": new.id}
         return made if secret is None else made | {"client_secret": secret}
 
-    made = run(load(config, data_dir=data_dir, database=database), act)
-    if json:
-        print_json(made)
-        return
-    for member, value in made.items():
-        print_line(f"{member:<14} {value}")
+    print_made(run(load(config, data_dir=data_dir, database=database), act), json)
 
 
 async def _add(session: Session, tenant: int, new: Application, keys: list[ClientKey]) -> bool:
@@ -158,10 +153,7 @@ def list_(
         }
         for each in found
     ]
-    if json:
-        print_json(values)
-    else:
-        print_table(("client_id", "name", "permissions", "public", "redirect_uris", "created"), values)
+    print_listed(("client_id", "name", "permissions", "public", "redirect_uris", "created"), values, json)
 
 
 @group.command("remove")
@@ -174,10 +166,10 @@ def remove(
 ) -> None:
     """Remove an application. Tokens that it has, and that it holds for people, end at once."""
 
-    async def removed(session: Session, number: int, _: World) -> Application | None:
-        found = await applications.remove(session, number, app)
+    async def removed(session: Session, meant: Tenant, _: World) -> Application | None:
+        found = await applications.remove(session, meant.number, app)
         if found is not None:
-            await grants.drop_of_client(session, number, found.id)
+            await grants.drop_of_client(session, meant.number, found.id)
         return found
 
     _change("Delete", app, tenant, removed, data_dir=data_dir, database=database, config=config)
@@ -193,36 +185,18 @@ def revoke(
 ) -> None:
     """End all tokens that an application has, and those it holds for people, at once. It can get new ones."""
 
-    async def revoked(session: Session, number: int, world: World) -> Application | None:
-        found = next((each for each in await applications.every(session, number) if app in (each.id, each.name)), None)
+    async def revoked(session: Session, meant: Tenant, world: World) -> Application | None:
+        every = await applications.every(session, meant.number)
+        found = next((each for each in every if app in (each.id, each.name)), None)
         if found is not None:
-            await grants.drop_of_client(session, number, found.id)
-            await revocations.revoke_application(session, number, found.id, world.now())
+            await grants.drop_of_client(session, meant.number, found.id)
+            await revocations.revoke_application(session, meant.number, found.id, world.now())
         return found
 
     _change("Revoke", app, tenant, revoked, data_dir=data_dir, database=database, config=config)
 
 
-def _change(
-    operation: str,
-    app: str,
-    tenant: str | None,
-    act: Callable[[Session, int, World], Awaitable[Application | None]],
-    **sources: object,
-) -> None:
-    """Change the application that is meant, and record that, in one transaction. Raises NoSuchApp."""
-
-    async def changed(installation: Installation, world: World) -> bool:
-        meant = await tenant_meant(installation, tenant)
-
-        async def told(session: Session) -> bool:
-            found = await act(session, meant.number, world)
-            if found is not None:
-                of = ("Application", found.name, found.id)
-                await audited.tell(session, installation, world, meant.number, operation, of)
-            return found is not None
-
-        return await installation.database.write(told)
-
-    if not run(load(sources.pop("config"), **sources), changed):  # type: ignore[arg-type]
+def _change(operation: str, app: str, tenant: str | None, act: audited.Act, **sources: object) -> None:
+    """Change the application that is meant. Raises NoSuchApp."""
+    if not audited.change(operation, "Application", tenant, act, **sources):
         raise NoSuchApp(f"There is no application '{app}'; `adjoin app list` shows those there are.")

@@ -11,7 +11,7 @@ import typer
 
 from adjoin.cli import machine
 from adjoin.cli.options import Database, DataDir, Json, Settings, TenantName, load, run, tenant_meant
-from adjoin.cli.output import print_json, print_line, print_table
+from adjoin.cli.output import print_json, print_line, print_listed
 from adjoin.odata.values import Instant
 from adjoin.service import connectors as rules
 from adjoin.service import enrolment
@@ -85,10 +85,7 @@ def list_(
                 return [_shown(each) for each in found]
 
     values = run(load(config, data_dir=data_dir, database=database), act)
-    if json:
-        print_json(values)
-    else:
-        print_table(("id", "name", "state", "version", "last_connection", "domain", "reasons"), values)
+    print_listed(("id", "name", "state", "version", "last_connection", "domain", "reasons"), values, json)
 
 
 def _shown(connector: Connector) -> dict[str, object]:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from adjoin.cli.options import Database, DataDir, Json, Settings, load, run
-from adjoin.cli.output import print_json, print_line, print_table
+from adjoin.cli.output import print_json, print_line, print_listed
 from adjoin.identity.keys import KeyRing, add_key, open_ring, remove_key
 from adjoin.odata.errors import Refusal
 from adjoin.service.installation import Installation
@@ -45,10 +45,7 @@ def list_(json: Json = False, data_dir: DataDir = None, database: Database = Non
         return _described(open_ring(loaded.keys_dir, world.now()), world.now())
 
     found = run(loaded, act)
-    if json:
-        print_json(found)
-    else:
-        print_table(("kid", "use", "created", "verifies_until"), found)
+    print_listed(("kid", "use", "created", "verifies_until"), found, json)
 
 
 @group.command("retire")

@@ -23,7 +23,6 @@ from granian.server.embed import Server
 
 from adjoin.cli.limits import connections, end_unread
 from adjoin.config import Config
-from adjoin.identity import certificates
 from adjoin.odata.errors import Refusal
 from adjoin.web.app import Application
 from adjoin.web.exchange import MAX_HEADERS, MAX_TARGET
@@ -83,6 +82,8 @@ def _given(chain: Path, key: Path) -> Certificate:
 
 
 def _own(folder: Path, names: tuple[str, ...], now: datetime) -> Certificate:
+    from adjoin.identity import certificates  # noqa: PLC0415 - not needed to serve plain http
+
     files = certificates.ensure(folder, names, now)
     return Certificate(files.server, files.server, files.serial)
 

@@ -1,13 +1,15 @@
-"""Options that several commands share, and how a command opens the installation that they name."""
+"""Options that several commands share, and how a command opens the installation that they name.
+
+An installation's own modules are loaded when it is opened: not each command has one.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import typer
 
@@ -16,9 +18,11 @@ from adjoin.config import Config
 from adjoin.identity.clouds import CloudName
 from adjoin.odata.errors import Refusal
 from adjoin.odata.values import BadValue, parse_guid
-from adjoin.service.installation import Installation, open_installation, tenant_named
-from adjoin.service.world import World
-from adjoin.store.tenants import Tenant
+
+if TYPE_CHECKING:
+    from adjoin.service.installation import Installation
+    from adjoin.service.world import World
+    from adjoin.store.tenants import Tenant
 
 T = TypeVar("T")
 
@@ -84,6 +88,10 @@ def load(settings: Path | None, **flags: Any) -> Config:
 
 def run(loaded: Config, act: Callable[[Installation, World], Awaitable[T]]) -> T:
     """Open the installation, run `act` on it, close it, and give what `act` gave."""
+    import asyncio  # noqa: PLC0415
+
+    from adjoin.service.installation import open_installation  # noqa: PLC0415 - see the module
+    from adjoin.service.world import World  # noqa: PLC0415
 
     async def opened() -> T:
         world = World()
@@ -100,6 +108,8 @@ def run(loaded: Config, act: Callable[[Installation, World], Awaitable[T]]) -> T
 
 async def tenant_meant(installation: Installation, name: str | None) -> Tenant:
     """The tenant that a command means. Raises NoSuchTenant."""
+    from adjoin.service.installation import tenant_named  # noqa: PLC0415 - see the module
+
     found = await tenant_named(installation.database.reader, name)
     if found is None:
         raise NoSuchTenant(name)

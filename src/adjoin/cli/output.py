@@ -26,6 +26,24 @@ def print_table(columns: Sequence[str], rows: Sequence[Mapping[str, object]]) ->
         print_line("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
+def print_listed(columns: Sequence[str], rows: Sequence[Mapping[str, object]], json: bool) -> None:
+    """Rows in full as JSON, or these columns of theirs."""
+    if json:
+        print_json(rows)
+    else:
+        print_table(columns, rows)
+
+
+def print_made(made: Mapping[str, object], json: bool) -> None:
+    """One thing as JSON, or a member on each line."""
+    if json:
+        print_json(made)
+        return
+    width = max(map(len, made))
+    for member, value in made.items():
+        print_line(f"{member:<{width}} {value}")
+
+
 def _cell(value: object) -> str:
     if value is None:
         return "-"

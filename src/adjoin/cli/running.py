@@ -22,7 +22,6 @@ from adjoin.cli.listener import Listener, claim_address, look_of
 from adjoin.cli.options import run
 from adjoin.cli.workers import Workers
 from adjoin.config import Config
-from adjoin.identity.certificates import CA_FILE
 from adjoin.odata.tokens import words
 from adjoin.service.installation import Installation
 from adjoin.service.world import World
@@ -125,7 +124,7 @@ def _greeting(loaded: Config) -> str:
     command = shlex.join(words)
     # Our own authority is nobody's but who is given its certificate.
     own = loaded.tls and loaded.tls_cert is None
-    trusting = f"--cacert {shlex.quote(str((loaded.tls_dir / CA_FILE).resolve()))} " if own else ""
+    trusting = f"--cacert {shlex.quote(str(_authority(loaded)))} " if own else ""
     url = _url(loaded)
     return f"""adjoin {__version__} on {url}
 
@@ -137,3 +136,9 @@ curl -i {trusting}{shlex.quote(url + "/beta/deviceManagement/domainJoinConnector
   -d '{_BODY}'
 
 """
+
+
+def _authority(loaded: Config) -> Path:
+    from adjoin.identity.certificates import CA_FILE  # noqa: PLC0415 - not needed to serve plain http
+
+    return (loaded.tls_dir / CA_FILE).resolve()

@@ -80,6 +80,10 @@ ServerTiming = Annotated[
     bool | None,
     typer.Option("--server-timing/--no-server-timing", help="Say in each answer where the time went. [default: no]"),
 ]
+Traces = Annotated[
+    bool | None,
+    typer.Option("--traces/--no-traces", help="Send traces where OTEL_… says; needs adjoin[otel]. [default: no]"),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Do not print the URL and an example call.")]
 
 
@@ -108,6 +112,7 @@ def serve(
     max_requests: MaxRequests = None,
     metrics: Metrics = None,
     server_timing: ServerTiming = None,
+    traces: Traces = None,
     quiet: Quiet = False,
     config: Settings = None,
 ) -> None:
@@ -138,6 +143,7 @@ def serve(
         max_requests=max_requests,
         metrics=metrics,
         server_timing=server_timing,
+        traces=traces,
     )
     from adjoin.cli import running  # noqa: PLC0415 - see the module
 

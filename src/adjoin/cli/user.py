@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 import typer
 
 from adjoin.cli import audited
 from adjoin.cli.options import Database, DataDir, Json, Settings, TenantName, load, run, tenant_meant
-from adjoin.cli.output import print_json, print_line, print_table
+from adjoin.cli.output import print_listed, print_made
 from adjoin.cli.words import check_permissions
 from adjoin.identity import passwords
 from adjoin.odata.errors import Refusal
@@ -27,6 +28,9 @@ _Meant = Annotated[str, typer.Argument(metavar="NAME", help="A person's sign-in 
 _FromStdin = Annotated[
     bool, typer.Option("--password-stdin", help="Read the password from the first line of standard input.")
 ]
+
+
+_Change = Callable[[Session, Tenant, User, World], Awaitable[None]]
 
 
 class UserTaken(Refusal):
@@ -87,12 +91,7 @@ def add(
             raise UserTaken(f"The tenant '{meant.name}' has a person '{new.name}' already.")
         return {"tenant_id": meant.id, "user_id": added.id, "name": added.name}
 
-    made = run(load(config, data_dir=data_dir, database=database), act)
-    if json:
-        print_json(made)
-        return
-    for member, value in made.items():
-        print_line(f"{member:<10} {value}")
+    print_made(run(load(config, data_dir=data_dir, database=database), act), json)
 
 
 @group.command("list")
@@ -120,10 +119,7 @@ def list_(
         )
         for each in run(load(config, data_dir=data_dir, database=database), act)
     ]
-    if json:
-        print_json(values)
-    else:
-        print_table(columns, values)
+    print_listed(columns, values, json)
 
 
 @group.command("remove")
@@ -211,20 +207,16 @@ def revoke(
     _change("Revoke", name, tenant, act, data_dir=data_dir, database=database, config=config)
 
 
-def _change(operation: str, name: str, tenant: str | None, act: sign_in_people.Change, **sources: object) -> None:
-    """Change the person who is meant, in one transaction. Raises NoSuchUser."""
+def _change(operation: str, name: str, tenant: str | None, act: _Change, **sources: object) -> None:
+    """Change the person who is meant. Raises NoSuchUser."""
 
-    async def changed(installation: Installation, world: World) -> bool:
-        meant = await tenant_meant(installation, tenant)
+    async def changed(session: Session, meant: Tenant, world: World) -> User | None:
+        person = await sign_in_people.meant(session, meant, name)
+        if person is not None:
+            await act(session, meant, person, world)
+        return person
 
-        async def told(session: Session, within: Tenant, person: User, world: World) -> None:
-            await act(session, within, person, world)
-            of = ("User", person.name, person.id)
-            await audited.tell(session, installation, world, within.number, operation, of)
-
-        return await sign_in_people.change(installation.database, meant, name, told, world)
-
-    if not run(load(sources.pop("config"), **sources), changed):  # type: ignore[arg-type]
+    if not audited.change(operation, "User", tenant, changed, **sources):
         raise NoSuchUser(f"There is no person '{name}'; `adjoin user list` shows those there are.")
 
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from .errors import Malformed
 from .members import MemberReader, literal_kind
-from .tokens import ENUM_CONTENT, Token
+from .tokens import Token, enum_content
 from .tree import (
     POWER,
     UNARY_POWER,
@@ -152,7 +152,7 @@ class _Reader(MemberReader):
 
     def _enumeration(self) -> Literal:
         kind, text = self.token.kind, self.token.text
-        if kind == "enum" or (kind == "string" and ENUM_CONTENT.fullmatch(text[1:-1])):
+        if kind == "enum" or (kind == "string" and enum_content().fullmatch(text[1:-1])):
             return self.literal()
         raise self.fault("an enumeration literal after 'has'")
 

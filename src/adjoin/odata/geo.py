@@ -6,6 +6,7 @@ No coordinate is computed: this service has no place on a map, it only owes a ri
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Final
 
 # ABNF of OData 4.01, section 7, "fullCollectionLiteral" to "polygonData". No blanks but between coordinates.
@@ -15,15 +16,18 @@ _POINT = rf"\({_POSITION}\)"
 _LINE = rf"\({_POSITION}(?:,{_POSITION})++\)"
 _RING = rf"\({_POSITION}(?:,{_POSITION})*+\)"
 _POLYGON = rf"\({_RING}(?:,{_RING})*+\)"
-_SHAPE: Final = re.compile(
-    rf"""Point{_POINT} | LineString{_LINE} | Polygon{_POLYGON}
+_SHAPE: Final = rf"""Point{_POINT} | LineString{_LINE} | Polygon{_POLYGON}
       | MultiPoint\((?:{_POINT}(?:,{_POINT})*+)?\)
       | MultiLineString\((?:{_LINE}(?:,{_LINE})*+)?\)
-      | MultiPolygon\((?:{_POLYGON}(?:,{_POLYGON})*+)?\)""",
-    re.ASCII | re.VERBOSE | re.IGNORECASE,
-)
+      | MultiPolygon\((?:{_POLYGON}(?:,{_POLYGON})*+)?\)"""
 _SRID: Final = re.compile(r"SRID=\d{1,5}+;", re.ASCII | re.IGNORECASE)
 _COLLECTION: Final = "geometrycollection("
+
+
+@cache
+def _shape() -> re.Pattern[str]:
+    """Compiling it takes long, and hardly anybody sends a place, so it waits until somebody does."""
+    return re.compile(_SHAPE, re.ASCII | re.VERBOSE | re.IGNORECASE)
 
 
 def is_shape(text: str) -> bool:
@@ -36,7 +40,7 @@ def is_shape(text: str) -> bool:
     while True:
         while text[at : at + len(_COLLECTION)].lower() == _COLLECTION:
             at, depth = at + len(_COLLECTION), depth + 1
-        shape = _SHAPE.match(text, at)
+        shape = _shape().match(text, at)
         if shape is None:
             return False
         at = shape.end()

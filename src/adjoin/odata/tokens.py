@@ -66,7 +66,12 @@ _WORDS: Final = rf"""(?:
     | (?P<minus>-)
     | (?P<bad>[\w.:+\x80-\U0010ffff-]++(?:'[^']*+(?:''[^']*+)*+'?)?|.)
     )[ \t]*+"""
-ENUM_CONTENT: Final = re.compile(rf"{_ENUM_MEMBERS}(?:,{_ENUM_MEMBERS})*+", re.ASCII)
+
+
+@cache
+def enum_content() -> re.Pattern[str]:
+    """The expression of what stands between an enumeration value's quotes. It waits, as the next one does."""
+    return re.compile(rf"{_ENUM_MEMBERS}(?:,{_ENUM_MEMBERS})*+", re.ASCII)
 
 
 @cache

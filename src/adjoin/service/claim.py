@@ -8,8 +8,12 @@ from __future__ import annotations
 import fcntl
 import os
 from pathlib import Path
+from typing import Final
 
 from adjoin.store.database import Unusable
+
+PLAN: Final = "restore.json"
+"""What a restore leaves in a data directory until all of it is in place."""
 
 
 class InUse(Unusable):

@@ -1,23 +1,17 @@
-"""Carries bodies to receivers: one POST each, to an address that was looked at, within bounds of time and size.
-
-On httpcore, whose connections can be told where to go: the name is resolved once, and what is connected to is what was
-checked. It follows no redirect and asks no proxy.
-"""
+"""Carries bodies to receivers: one POST each, within bounds of time and size."""
 
 from __future__ import annotations
 
 import asyncio
-import socket
-import ssl
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
-import httpcore
-
-from adjoin import __version__
 from adjoin.service.receivers import Allowed
+
+if TYPE_CHECKING:
+    from adjoin.service.connections import Connections
 
 SECONDS: Final = 10
 """How long a receiver may take to answer, as Graph gives it."""
@@ -26,8 +20,6 @@ MAX_ANSWER: Final = 4_096
 """How much of an answer is read, in bytes."""
 
 CONNECTIONS: Final = 64
-
-_AGENT: Final = f"adjoin/{__version__}".encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,77 +43,41 @@ Carry = Callable[[str, bytes, str], Awaitable[Answer]]
 """POSTs a body of this content type to a URL. Raises Unreachable."""
 
 
-class _Checked(httpcore.AsyncNetworkBackend):
-    """Connects to checked addresses only."""
-
-    def __init__(self, allowed: Allowed) -> None:
-        self._allowed = allowed
-        self._inner = httpcore.AnyIOBackend()
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 - the signature is httpcore's
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        error: Exception = httpcore.ConnectError(f"{host} has no address that may be called")
-        for address in await _addresses(host, port):
-            if not self._allowed.address(host, port, address):
-                continue
-            try:
-                return await self._inner.connect_tcp(address, port, timeout, local_address, socket_options)
-            except httpcore.ConnectError as failed:
-                error = failed
-        raise error
-
-    async def sleep(self, seconds: float) -> None:
-        await self._inner.sleep(seconds)
-
-
-async def _addresses(host: str, port: int) -> list[str]:
-    try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError as error:
-        raise httpcore.ConnectError(f"{host} is not known: {error.strerror}") from None
-    return list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
-
-
 class Courier:
-    """Connections to receivers. Make, use and close it on one event loop."""
+    """Connections to receivers. Make, use and close it on one event loop.
+
+    The HTTP client and the system's authorities are loaded at the first use, in a thread: a service that notifies
+    nobody never pays for them.
+    """
 
     def __init__(self, allowed: Allowed, authorities: Path | None = None) -> None:
-        context = ssl.create_default_context()
+        self._allowed = allowed
+        self._authorities = authorities
+        self._first = asyncio.Lock()
+        self._connections: Connections | None = None
         if authorities is not None:
-            context.load_verify_locations(authorities)
-        self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=context,
-            max_connections=CONNECTIONS,
-            keepalive_expiry=30.0,
-            network_backend=_Checked(allowed),
-        )
+            self._connections = self._made()  # a file that is none is found at the start
 
     async def __call__(self, url: str, body: bytes, content_type: str) -> Answer:
-        headers = [(b"Content-Type", content_type.encode()), (b"User-Agent", _AGENT), (b"Accept", b"*/*")]
         try:
             async with asyncio.timeout(SECONDS):
-                async with self._pool.stream("POST", url, headers=headers, content=body) as response:
-                    return await _read(response)
+                return await (await self._opened()).post(url, body, content_type)
         except TimeoutError:
             raise TooSlow(f"no answer within {SECONDS} seconds") from None
-        except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, OSError) as error:
+        except OSError as error:
             raise Unreachable(str(error) or type(error).__name__) from None
 
     async def close(self) -> None:
-        await self._pool.aclose()
+        if self._connections is not None:
+            await self._connections.close()
 
+    async def _opened(self) -> Connections:
+        async with self._first:
+            if self._connections is None:
+                self._connections = await asyncio.to_thread(self._made)
+            return self._connections
 
-async def _read(response: httpcore.Response) -> Answer:
-    found = {name.lower(): value for name, value in response.headers}
-    body = b""
-    async for chunk in response.aiter_stream():
-        body += chunk
-        if len(body) >= MAX_ANSWER:
-            break
-    return Answer(response.status, found.get(b"content-type", b"").decode("latin-1"), body[:MAX_ANSWER])
+    def _made(self) -> Connections:
+        from adjoin.service.connections import Connections  # noqa: PLC0415 - see the class
+
+        return Connections(self._allowed, self._authorities)

@@ -131,8 +131,8 @@ def _windows(table: Table, since: int, until: int) -> Sequence[tuple[int, int]]:
     if table.silence is None:
         return ()
     ends = [*(after for after, _ in table.silence.steps), table.silence.removed_after]
-    turned = [(since - _SLACK - end, until - end) for end in reversed(ends)]
-    # Where the clock was set back a little, some were heard at a time that is still to come.
+    # A clock that was set back a little takes back what it made of some, and others were heard at a time to come.
+    turned = [(since - _SLACK - end, max(since, until) - end) for end in reversed(ends)]
     return [*turned, (since - _SLACK, until + _SLACK)]
 
 

@@ -14,9 +14,8 @@ from typing import Final, TypeVar
 from adjoin.identity.keys import KeyRing
 from adjoin.identity.rotation import LiveRing
 from adjoin.odata.paging import TokenKey
-from adjoin.service.claim import Claim
+from adjoin.service.claim import PLAN, Claim
 from adjoin.service.key_sharing import KeySharing
-from adjoin.service.restore import PLAN, finish
 from adjoin.service.turns import Turns
 from adjoin.service.world import World
 from adjoin.store import settings, tenants
@@ -97,6 +96,8 @@ async def open_installation(
 def _claimed(data_dir: Path) -> Claim:
     """A claim on the data directory beside others, once a restore that was interrupted is finished."""
     if (data_dir / PLAN).exists():
+        from adjoin.service.restore import finish  # noqa: PLC0415 - not needed at most starts
+
         with Claim(data_dir, alone=True):
             finish(data_dir)
     claim = Claim(data_dir, alone=False)

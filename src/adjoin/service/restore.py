@@ -19,11 +19,10 @@ from adjoin.identity.keys import open_ring
 from adjoin.service import archive
 from adjoin.service.archive import DATABASE, BackupRefusal, Manifest
 from adjoin.service.backup import PUBLIC, Parts, sync
-from adjoin.service.claim import Claim
+from adjoin.service.claim import PLAN, Claim
 from adjoin.store import snapshot
 from adjoin.store.database import Unusable
 
-PLAN: Final = "restore.json"
 _DRAFT: Final = ".restoring"
 _LOGS: Final = ("-wal", "-shm", "-journal")
 

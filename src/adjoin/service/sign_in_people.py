@@ -9,20 +9,16 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import unicodedata
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Hashable
 from typing import Final
 
 from adjoin.identity import passwords
 from adjoin.service.sign_in import SignInRefusal
 from adjoin.service.sign_in_attempts import Attempts, Patience
-from adjoin.service.world import World
 from adjoin.store import grants, revocations, users
-from adjoin.store.database import Database, Session
+from adjoin.store.database import Session
 from adjoin.store.tenants import Tenant
 from adjoin.store.users import User
-
-Change = Callable[[Session, Tenant, User, World], Awaitable[None]]
-"""What is done to an account, in a transaction."""
 
 # From one address against one account; against one account from anywhere; from one address against any account, in
 # ten minutes. A stranger can lock an owner out by the second, and a whole office by the third, so they wait shorter.
@@ -119,16 +115,7 @@ async def end_sign_ins(session: Session, tenant: int, person_id: str, now: float
     await revocations.revoke_person(session, tenant, person_id, now)
 
 
-async def change(database: Database, tenant: Tenant, name_or_id: str, act: Change, world: World) -> bool:
-    """Change the person of this sign-in name or id; False: there is none."""
-    name = folded(name_or_id, tenant)
-
-    async def changed(session: Session) -> bool:
-        found = await users.find_by_name(session, tenant.number, name)
-        found = found or await users.find(session, tenant.number, name_or_id.lower())
-        if found is None:
-            return False
-        await act(session, tenant, found, world)
-        return True
-
-    return await database.write(changed)
+async def meant(session: Session, tenant: Tenant, name_or_id: str) -> User | None:
+    """The person of this sign-in name or id."""
+    found = await users.find_by_name(session, tenant.number, folded(name_or_id, tenant))
+    return found or await users.find(session, tenant.number, name_or_id.lower())

@@ -11,7 +11,7 @@ import asyncio
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import apsw
 
@@ -19,6 +19,8 @@ from adjoin.store.database import Insertion, TooSlow, Unavailable
 from adjoin.store.lines import Lines
 from adjoin.store.statements import tenant_of
 
+# What the text index leads to lies all over the file, and is read again by who asks for the next page.
+_CACHE_KIB: Final = 16_384
 _Rows = list[tuple[Any, ...]]
 
 
@@ -38,6 +40,7 @@ class Scanner:
 
     def __init__(self, connection: apsw.Connection, seconds: float) -> None:
         connection.execute("PRAGMA query_only=ON")
+        connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
         self._connection = connection
         self._seconds = seconds
         self._loop = asyncio.get_running_loop()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
@@ -36,6 +36,9 @@ from adjoin.web.login import Login
 from adjoin.web.meter import Meter, may_read
 from adjoin.web.proxies import Proxies, address_of, origin_of
 from adjoin.web.timing import Stopwatch
+
+if TYPE_CHECKING:
+    from adjoin.web.tracing import Traces
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -89,6 +92,8 @@ class Application:
         self._login: Login | None = None
         self._meter = Meter(config.max_requests)
         self._heads = Heads()
+        self._traces: Traces | None = None
+        self._watches = config.server_timing or config.traces
         self._connectors: ConnectorApi | None = None
         self._stopping = False
 
@@ -112,6 +117,11 @@ class Application:
         )
         if self._installation.sharing is not None:
             self._installation.sharing.start()
+        if config.traces:
+            # Here, and not above: it need not be installed.
+            from adjoin.web.tracing import Traces  # noqa: PLC0415
+
+            self._traces = Traces()
         self._parties = await self._trusted(self._installation)
         limits = Limits.parse(config.throttle)
         throttle = Throttle(limits) if limits else None
@@ -160,6 +170,9 @@ class Application:
             await self._courier.close()
         if self._parties is not None:
             await self._parties.stop()
+        if self._traces is not None:
+            await asyncio.to_thread(self._traces.close)
+            self._traces = None
         if self._installation is not None:
             if self._installation.sharing is not None:
                 await self._installation.sharing.stop()
@@ -204,12 +217,15 @@ class Application:
                 response = failures.answer_to(error, request, self._world.now())
             if request.method != "GET":
                 await request.pass_over()
-            if request.watch is not None:
+            if self._config.server_timing and request.watch is not None:
                 response.headers.append(request.watch.header())
             headers = _headers(request, response, scope["scheme"])
             await send({"type": "http.response.start", "status": response.status, "headers": headers})
             await send({"type": "http.response.body", "body": response.body})
-            meter.count(request.operation, response.status, time.perf_counter() - started)
+            taken = time.perf_counter() - started
+            meter.count(request.operation, response.status, taken)
+            if self._traces is not None:
+                self._traces.add(request, response, scope["scheme"], taken)
             if self._config.log_requests:
                 self._log_request(request, response, started)
         except ClientGone:
@@ -230,7 +246,7 @@ class Application:
             request_id,
             echoed(own) or request_id,
             meter=self._meter,
-            watch=Stopwatch() if self._config.server_timing else None,
+            watch=Stopwatch() if self._watches else None,
             raw=raw,
             digest=digest,
         )

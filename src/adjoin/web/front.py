@@ -9,7 +9,6 @@ from typing import Final
 import msgspec
 
 from adjoin import __version__, model
-from adjoin.odata import openapi
 from adjoin.service.installation import FIRST_TENANT, Installation
 from adjoin.store import tenants
 from adjoin.web import connector_wire
@@ -48,6 +47,8 @@ async def _ready(_request: Request, installation: Installation) -> Response:
 
 
 async def _openapi(request: Request, _: Installation) -> Response:
+    from adjoin.odata import openapi  # noqa: PLC0415 - few ask for it
+
     document = openapi.openapi(
         model.BETA,
         title="adjoin",

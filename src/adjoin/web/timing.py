@@ -40,17 +40,21 @@ class Stopwatch:
         finally:
             self._stored += time.perf_counter() - began
 
-    def header(self) -> tuple[str, str]:
-        """The header of an answer that leaves now (W3C Server Timing; in milliseconds)."""
+    def stages(self) -> dict[str, float]:
+        """How long each stage took of an answer that leaves now."""
         ended = time.perf_counter()
-        stages = {
+        return {
             "read": self._read - self._started,
             "auth": self._known - self._read,
             "store": self._stored,
             "write": ended - self._known - self._stored,
             "total": ended - self._started,
         }
-        return "server-timing", ", ".join(f"{name};dur={seconds * 1000:.3f}" for name, seconds in stages.items())
+
+    def header(self) -> tuple[str, str]:
+        """The header of an answer that leaves now (W3C Server Timing; in milliseconds)."""
+        stages = self.stages().items()
+        return "server-timing", ", ".join(f"{name};dur={seconds * 1000:.3f}" for name, seconds in stages)
 
 
 class _Timed:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
-
-import jinja2
-from markupsafe import Markup
 
 from adjoin.service.sign_in import SignInRefusal
 from adjoin.service.sign_in_scopes import Scopes
@@ -19,10 +18,6 @@ from adjoin.web.exchange import Request, Response
 _FOLDER: Final = Path(__file__).parent / "templates"
 _STYLE: Final = (_FOLDER / "style.css").read_text("utf-8")
 _STYLE_HASH: Final = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
-_TEMPLATES: Final = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(_FOLDER), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
-)
-_TEMPLATES.globals["style"] = Markup(_STYLE)  # noqa: S704 - our own file
 
 _HTML: Final = "text/html; charset=utf-8"
 NO_STORE: Final = [("cache-control", "no-store, no-cache"), ("pragma", "no-cache")]
@@ -34,9 +29,22 @@ _WORDS: Final = {
 }
 
 
+@cache
+def _template(name: str) -> Callable[..., str]:
+    """What writes a page. Jinja is loaded for the first: a service that only programs call never pays for it."""
+    import jinja2  # noqa: PLC0415
+    from markupsafe import Markup  # noqa: PLC0415
+
+    templates = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_FOLDER), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
+    )
+    templates.globals["style"] = Markup(_STYLE)  # noqa: S704 - our own file
+    return templates.get_template(f"{name}.html").render
+
+
 def page(template: str, title: str, *, status: int = 200, forms_to: str = "'self'", **values: object) -> Response:
     """A page. `forms_to` is where its forms may lead, redirects of their answers included (Chromium's reading)."""
-    text = _TEMPLATES.get_template(f"{template}.html").render({"title": title, "tenant": "", "fault": "", **values})
+    text = _template(template)({"title": title, "tenant": "", "fault": "", **values})
     policy = (
         f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; form-action {forms_to}; frame-ancestors 'none'; "
         "base-uri 'none'"
