@@ -178,7 +178,7 @@ def file(tmp_path: Path) -> Path:
 @pytest.fixture
 def eager(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few rows are enough for the index to be asked."""
-    monkeypatch.setattr(texts, "_ROWS_FOR_ONE", 0)
+    monkeypatch.setattr(texts, "_ROWS_FOR_ONE", 1e-6)
 
 
 @pytest.mark.usefixtures("eager")

@@ -10,6 +10,7 @@ The rows' numbers begin with their tenant's, so what one tenant asks never looks
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from math import isqrt
 from typing import Final, NamedTuple
 
 import apsw
@@ -59,12 +60,16 @@ async def among(database: Database, table: Table, tenant: int, where: Bound | No
         return None
     if await state(database.reader) != ON:
         return None
-    first, last = tenant << _BITS, ((tenant + 1) << _BITS) - 1
+    first, last, most = tenant << _BITS, ((tenant + 1) << _BITS) - 1, MOST_FOUND
+    if limit is not None:
+        # As many as it costs as much to look up as to read on in order until there are enough.
+        ((every,),) = await database.reader.fetch(_EVERY, (tenant,))
+        most = min(most, isqrt(int(max(limit, 100) * every / _ROWS_FOR_ONE)))
     try:
-        ((found, waiting, every),) = await database.scanner.fetch(_FOUND, (tenant, asked, first, last, MOST_FOUND + 1))
+        ((found, waiting),) = await database.scanner.fetch(_FOUND, (tenant, asked, first, last, most + 1, MOST_FOUND))
     except Unavailable:
         return None  # switched off just now, or damaged: without it all is found, too
-    if found + waiting > MOST_FOUND or (limit is not None and found * found * _ROWS_FOR_ONE > max(limit, 100) * every):
+    if found > most or found + waiting > MOST_FOUND:
         return None
 
     def write(parameters: Parameters) -> str:
@@ -76,9 +81,9 @@ async def among(database: Database, table: Table, tenant: int, where: Bound | No
 
 _FOUND: Final = (
     f"SELECT (SELECT count(*) FROM (SELECT rowid FROM {_GRAMS} WHERE {_GRAMS} MATCH ?2 AND rowid BETWEEN ?3 AND ?4 "
-    f"LIMIT ?5)), (SELECT count(*) FROM (SELECT 1 FROM {_TEXTS} WHERE tenant = ?1 AND step <> {IS_IN} LIMIT ?5)), "
-    f"(SELECT COALESCE(sum(number), 0) FROM {_OF.counts} WHERE tenant = ?1)"
+    f"LIMIT ?5)), (SELECT count(*) FROM (SELECT 1 FROM {_TEXTS} WHERE tenant = ?1 AND step <> {IS_IN} LIMIT ?6 + 1))"
 )
+_EVERY: Final = f"SELECT COALESCE(sum(number), 0) FROM {_OF.counts} WHERE tenant = ?1"
 _LEADS_TO: Final = (
     f"SELECT texts.id FROM (SELECT rowid AS n FROM {_GRAMS} WHERE {_GRAMS} MATCH {{}} AND rowid BETWEEN {{}} AND {{}}) "
     f"CROSS JOIN {_TEXTS} AS texts ON texts.number = n "
