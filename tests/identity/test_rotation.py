@@ -196,3 +196,10 @@ def test_a_rotation_is_noticed_after_the_clock_was_set_back(folder: Path) -> Non
     new = add_key(folder, NOW - 3600).signing.kid
     assert ring.changed(NOW - 3600)
     assert ring.ring.signing.kid == new
+
+
+@pytest.mark.parametrize("kid", ["-abc", "-h", "-khq_3-", "--", "-"])
+def test_a_key_id_that_looks_like_an_option_is_taken_for_a_key_id(rotated: tuple[Path, str, str], kid: str) -> None:
+    words = ("--", kid) if kid == "--" else (kid,)
+    refused = command(rotated[0], "retire", *words)
+    assert f"There is no key '{kid}'" in str(refused.exception)

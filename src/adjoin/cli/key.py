@@ -48,7 +48,8 @@ def list_(json: Json = False, data_dir: DataDir = None, database: Database = Non
     print_listed(("kid", "use", "created", "verifies_until"), found, json)
 
 
-@group.command("retire")
+# A key id may begin with a hyphen, and hold an h.
+@group.command("retire", context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]})
 def retire(
     kid: Annotated[str, typer.Argument(metavar="KID", help="A key, as `adjoin key list` shows it.")],
     now: Annotated[
