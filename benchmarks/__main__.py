@@ -36,6 +36,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5, help="of all measurements, interleaved [default: 5]")
     parser.add_argument("--rows", type=int, default=100_000, help="in the list [default: 100000]")
     parser.add_argument("--most", type=int, default=1_000_000, help="rows at scale [default: 1000000]")
+    parser.add_argument(
+        "--creates",
+        type=int,
+        default=1_000_000,
+        help="at scale, sent to an empty list while memory is watched [1000000]",
+    )
     return parser.parse_args()
 
 

@@ -85,6 +85,7 @@ def deep_page(server: Running, token: str, count: int) -> str:
 
 
 def _of_peers(folder: Path, rows: list[Row], token: str, key: str, seconds: float, stack: ExitStack) -> list[Scenario]:
+    rows = peers.own_keys(rows)
     some, deep = rows[:: max(1, len(rows) // _KEYS)], len(rows) * 9 // 10
     cap = stack.enter_context(peers.cap(folder, rows, key))
     asked = {

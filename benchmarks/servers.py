@@ -81,6 +81,11 @@ class Running:
         pages = int(Path(f"/proc/{self.process.pid}/statm").read_text("ascii").split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
+    def most_memory(self) -> float:
+        """The most resident memory that it has had, in MiB."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text("ascii")
+        return int(status.partition("VmHWM:")[2].split()[0]) / 2**10
+
 
 @contextlib.contextmanager
 def bare() -> Iterator[Running]:

@@ -2,17 +2,19 @@
 
 They are installed into `.bench` in this folder's repository, by the registries' ordinary clients, at first need, and
 are no part of the product. Both verify the token of every request, keep SQLite in WAL mode at `synchronous=FULL`, and
-hold the same rows.
+hold the same rows, under keys as they make them themselves (`own_keys`).
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import random
 import shutil
 import sqlite3
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
@@ -26,6 +28,16 @@ _COLUMNS: Final = "id, displayName, lastConnectionDateTime, state, version"
 
 Values = tuple[str, str, str, str, str]
 """A row: id, displayName, lastConnectionDateTime, state, version."""
+
+
+def own_keys(rows: Iterable[Values]) -> list[Values]:
+    """The rows under keys as both make them where a client gives none: random ones (`cds.utils.uuid`, `uuid.uuid4`).
+
+    In that order they lie all over the file. With keys that grow by time a list in their order would read it from
+    beginning to end, which neither would have by itself.
+    """
+    source = random.Random(4)
+    return [(str(uuid.UUID(int=source.getrandbits(128), version=4)), *rest) for _, *rest in rows]  # type: ignore[misc]
 
 
 @contextlib.contextmanager

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -15,8 +17,12 @@ from adjoin.odata.edm import EntityType
 from adjoin.odata.path import Kind
 from adjoin.odata.query import Query
 from adjoin.odata.values import Instant
+from adjoin.store import rows
+from adjoin.store.columns import Row
+from adjoin.store.database import Session
 from adjoin.store.migrate import migrate
-from adjoin.store.reach import short_page
+from adjoin.store.reach import FEW_SILENT, short_page
+from adjoin.store.rows import Mark, Part
 from adjoin.store.tables import table_of
 from adjoin.store.where import Parameters, condition, following, order
 
@@ -122,3 +128,81 @@ def test_a_short_page_is_sought_in_an_index_and_not_sorted(database: Path, raw: 
 )
 def test_rows_that_are_only_added_have_the_index_of_their_keys_alone(raw: str, short: bool) -> None:
     assert is_short(raw, AUDIT_EVENT) is short
+
+
+STATE_SHORT: Final = (
+    "$filter=state eq 'error'",
+    "$filter='active' eq state",
+)
+STATE_SHORT_IF_KEPT: Final = (
+    "$filter=state eq 'error'&$orderby=id desc",
+    "$filter=state eq 'error'&$orderby=state",
+    "$orderby=state",
+    "$orderby=state desc",
+    "$filter=state gt 'active'&$orderby=state",
+    "$filter=state eq 'error'&$skip=1000",
+)
+STATE_LONG: Final = (
+    "$filter=state ne 'error'",
+    "$filter=state in ('error','active')",
+    "$filter=state eq 'error' and version eq '1'",
+    "$filter=state eq 'error'&$orderby=version",
+    "$filter=not (state eq 'error')",
+    "$orderby=state,version",
+)
+
+
+class TestByTheClock:
+    """What the clock changes is read at once where it changed nothing, or little."""
+
+    @pytest.mark.parametrize(
+        ("raw", "kept", "few", "many"),
+        [
+            *((raw, True, True, False) for raw in STATE_SHORT),
+            *((raw, True, False, False) for raw in STATE_SHORT_IF_KEPT),
+            *((raw, False, False, False) for raw in STATE_LONG),
+        ],
+    )
+    def test_a_page_is_short_by_how_many_are_silent(self, raw: str, kept: bool, few: bool, many: bool) -> None:
+        of, table = asked(raw), table_of(CONNECTOR)
+        found = [
+            short_page(table, of.where, of.order, of.skip, silent)
+            for silent in (0, 1, FEW_SILENT, FEW_SILENT + 1, None)
+        ]
+        assert found == [kept, few, few, many, False]
+
+    @pytest.mark.parametrize("raw", [*STATE_SHORT, *STATE_SHORT_IF_KEPT])
+    @pytest.mark.parametrize("silent", [0, 1])
+    def test_and_then_sought_in_an_index(self, database: Path, raw: str, silent: int) -> None:
+        of, table = asked(raw), table_of(CONNECTOR)
+        if not short_page(table, of.where, of.order, of.skip, silent):
+            return
+        told: list[str] = []
+
+        class Told:
+            """A session that tells how a page would be found, and finds nothing."""
+
+            keeps_counts = True
+
+            async def fetch(self, sql: str, parameters: Sequence[object] = ()) -> list[Row]:
+                with contextlib.closing(apsw.Connection(str(database))) as connection:
+                    told.extend(row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", parameters))
+                return []
+
+        for after in (None, Mark(ID, (1,) * len(of.order))):
+            told.clear()
+            part = Part(100, of.where, of.order, of.skip, after, silent=silent)
+            asyncio.run(_read(Told(), part))  # type: ignore[arg-type]
+            found = "\n".join(
+                each for each in told if each not in ("SCAN others", "USE TEMP B-TREE FOR LAST TERM OF ORDER BY")
+            )
+            assert "SCAN" not in found
+            assert "PRIMARY KEY (tenant=?)" not in found
+            assert "(tenant=?)" not in found.replace("by_state (tenant=?)", "") or of.order, found
+            assert "TEMP B-TREE" not in found, found
+            if silent:
+                assert "by_state (tenant=? AND state=?" in found
+
+
+async def _read(session: Session, part: Part) -> None:
+    await rows.page(session, table_of(CONNECTOR), 1, part, 10**18)

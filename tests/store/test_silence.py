@@ -11,14 +11,14 @@ from typing import Final
 
 import apsw
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.store.opened import connector, guid, new_tenant, on, opened
 
 from adjoin.model import CONNECTOR, CONNECTOR_STATE
 from adjoin.odata.bound import Bound, Constant, Field, Operation, Order, Sort
 from adjoin.odata.values import TICKS_PER_SECOND, Instant
-from adjoin.store import rows
+from adjoin.store import reach, rows
 from adjoin.store.database import Database, Session
 from adjoin.store.rows import Part
 from adjoin.store.silence import CONNECTORS, NEVER
@@ -138,7 +138,15 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-@settings(max_examples=40, deadline=None)
+@pytest.fixture(params=["few", "many"])
+def silent(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether the rows that the clock changes count as few."""
+    if request.param == "many":
+        monkeypatch.setattr(reach, "FEW_SILENT", 0)
+
+
+@pytest.mark.usefixtures("silent")
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(held=ROWS, size=st.integers(1, 30))
 def test_sql_says_what_the_rule_says(path: Path, held: list[tuple[int, int | None]], size: int) -> None:
     async def act() -> None:
@@ -156,6 +164,11 @@ def test_sql_says_what_the_rule_says(path: Path, held: list[tuple[int, int | Non
                 found, _ = await rows.page(database.reader, TABLE, 1, Part(100, where), NOW)
                 assert [row[0] for row in found] == wanted
                 assert await rows.count(database.reader, TABLE, 1, where, NOW) == len(wanted)
+                some, mark_of = await rows.page(database.reader, TABLE, 1, Part(size, where), NOW)
+                if len(some) == size:
+                    more = Part(100, where, after=mark_of(size - 1))
+                    some += (await rows.page(database.reader, TABLE, 1, more, NOW))[0]
+                assert some == found
             await _check_orders(database, shown, size)
 
     asyncio.run(act())

@@ -17,7 +17,7 @@ from adjoin.config import Config
 from adjoin.odata.errors import Refusal
 from adjoin.service.installation import Installation
 from adjoin.service.world import World
-from adjoin.store import tenants
+from adjoin.store import tenants, texts
 from adjoin.store.database import Session
 from adjoin.store.health import signs
 
@@ -92,8 +92,12 @@ def _private(path: Path, what: str) -> Finding:
 
 
 async def _inside(full: bool, installation: Installation, world: World) -> list[Finding]:
-    found = await _database(installation.database.reader, full)
-    return [found, await _writing(installation), *await _contents(installation, world)]
+    found = [await _database(installation.database.reader, full), await _writing(installation)]
+    if full and await texts.state(installation.database.reader) != texts.OFF:
+        whole = await texts.sound(installation.database.reader)
+        says = "whole" if whole else "damaged; make it anew: adjoin text-index off, then adjoin text-index on"
+        found.append(Finding("text index", whole, says))
+    return [*found, *await _contents(installation, world)]
 
 
 async def _inside_postgresql(installation: Installation, world: World) -> list[Finding]:

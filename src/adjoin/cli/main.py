@@ -19,6 +19,7 @@ _COMMANDS: Final = {
     "user": "user.group",
     "key": "key.group",
     "connector": "connector.group",
+    "text-index": "text_index.group",
     "backup": "backup.backup",
     "restore": "backup.restore",
     "check": "check.check",

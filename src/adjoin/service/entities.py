@@ -20,7 +20,7 @@ from adjoin.service.audit import Recorder
 from adjoin.service.errors import NotFound, Taken
 from adjoin.service.repeats import Repeatable
 from adjoin.service.world import World
-from adjoin.store import rows
+from adjoin.store import rows, texts
 from adjoin.store.columns import Row, Stored, Table, Value
 from adjoin.store.database import Database, Session
 from adjoin.store.reach import short_page
@@ -102,7 +102,12 @@ async def page(database: Database, tenant: Tenant, entity: EntityType, wanted: W
         after=Mark(goes_on.after, goes_on.values) if goes_on else None,
     )
     ticks = ticks_of(now)
-    session = database.reader if short_page(table, part.where, part.order, part.skip) else database.scanner
+    part = msgspec.structs.replace(part, silent=await rows.silent(database.reader, table, tenant.number, part, ticks))
+    if short_page(table, part.where, part.order, part.skip, part.silent):
+        session = database.reader
+    else:
+        session, most = database.scanner, part.limit + part.skip
+        part = msgspec.structs.replace(part, among=await texts.among(database, table, tenant.number, part.where, most))
     found, mark_of = await rows.page(session, table, tenant.number, part, ticks)
     shown = found[:limit]
     left = None if remaining is None else remaining - len(shown)
@@ -116,7 +121,11 @@ async def page(database: Database, tenant: Tenant, entity: EntityType, wanted: W
 
 async def count(database: Database, tenant: Tenant, entity: EntityType, now: float, where: Bound | None = None) -> int:
     """How many entities the tenant has for which `where` holds."""
-    return await rows.count(database.scanner, table_of(entity), tenant.number, where, ticks_of(now))
+    table, ticks = table_of(entity), ticks_of(now)
+    if await rows.counts_soon(database.reader, table, tenant.number, where, ticks):
+        return await rows.count(database.reader, table, tenant.number, where, ticks)
+    among = await texts.among(database, table, tenant.number, where, None)
+    return await rows.count(database.scanner, table, tenant.number, where, ticks, among)
 
 
 async def get(database: Database, tenant: Tenant, entity: EntityType, key: str, now: float) -> Stored:

@@ -24,7 +24,7 @@ def by_counts(table: Table, tenant: int, where: Bound | None, now: int) -> tuple
     if where is None:
         terms = [f"- ({silent} WHERE tenant = ?1 AND {silence.removed(now, parameters.add)})"]
         mine = ""
-    elif (value := _sought(silence, where)) is not None:
+    elif (value := value_sought(silence, where)) is not None:
         place = parameters.add(value)
         mine = f" AND {silence.property} = {place}"
         first = parameters.add(now - silence.steps[0][0])
@@ -41,7 +41,7 @@ def by_counts(table: Table, tenant: int, where: Bound | None, now: int) -> tuple
     return f"SELECT COALESCE(({kept} WHERE tenant = ?1{mine}), 0) {' '.join(terms)}", parameters.values
 
 
-def _sought(silence: Silence, where: Bound) -> int | None:
+def value_sought(silence: Silence, where: Bound) -> int | None:
     """The one value of what the clock changes that a condition asks for."""
     if not isinstance(where, Operation) or where.name != "eq":
         return None

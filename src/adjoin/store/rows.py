@@ -17,7 +17,7 @@ from adjoin.odata.bound import Bound, Constant, Field, Operation, Order, Sort
 from adjoin.store.columns import Row, Stored, Table, Value, columns, stored
 from adjoin.store.counts import by_counts
 from adjoin.store.database import Insertion, Session
-from adjoin.store.reach import joined
+from adjoin.store.reach import FEW_SILENT, joined, shows_one
 from adjoin.store.silence import NEVER, Silence
 from adjoin.store.where import Parameters, condition, following, order, value
 
@@ -31,13 +31,23 @@ async def get(session: Session, table: Table, tenant: int, key: str, now: int = 
 
 
 class Part(msgspec.Struct, frozen=True):
-    """Which rows are wanted: those that `where` holds for, in `order`, from behind `after` and `skip` more."""
+    """Which rows are wanted: those that `where` holds for, in `order`, from behind `after` and `skip` more.
+
+    `among` is set where an index leads to the few that `where` can hold for (`texts.py`), and `silent` is what `silent`
+    tells, if it was asked.
+    """
 
     limit: int
     where: Bound | None = None
     order: tuple[Order, ...] = ()
     skip: int = 0
     after: Mark | None = None
+    among: Among | None = None
+    silent: int | None = None
+
+
+Among = Callable[[Parameters], str]
+"""Writes the condition of a row that is among some."""
 
 
 class Mark(NamedTuple):
@@ -53,12 +63,28 @@ async def page(
     """The wanted rows, and what tells where the one of a number stands."""
     parameters = Parameters(tenant, table=table, now=now)
     if table.silence is not None and _asks_clock(table.silence, part):
-        if not await _anyone_silent(session, table, table.silence, tenant, now):
+        number = await silent(session, table, tenant, part, now) if part.silent is None else part.silent
+        if not number:
             return await _read(session, table, part, now, Parameters(tenant), "tenant = ?1")
+        if not part.order and not part.skip and part.among is None and shows_one(table, part.where, number):
+            return await _one_shown(session, table, part, now, parameters)
         first = part.order[0].by if part.order and not part.skip else None
         if isinstance(first, Field) and first.declared.name == table.silence.property and first.enum is not None:
             return await _value_by_value(session, table, tenant, part, now)
-        parameters.dense = await _is_dense(session, table, tenant, part, now)
+        parameters.dense = part.among is not None or await _is_dense(session, table, tenant, part, now)
+    return await _read(session, table, part, now, parameters, _there(table, parameters))
+
+
+async def _one_shown(
+    session: Session, table: Table, part: Part, now: int, parameters: Parameters
+) -> tuple[list[Row], Callable[[int], Mark]]:
+    """A page of one value of what the clock changes, in the order of keys, where it changed few."""
+
+    def cut() -> str:
+        behind = f" AND {table.key} > {parameters.add(part.after.key)}" if part.after is not None else ""
+        return f"{behind} ORDER BY {table.key} LIMIT {parameters.add(part.limit)}"
+
+    parameters.cut = cut
     return await _read(session, table, part, now, parameters, _there(table, parameters))
 
 
@@ -67,9 +93,13 @@ async def _read(
 ) -> tuple[list[Row], Callable[[int], Mark]]:
     """A page by one statement; `there` is the condition of a row that may be in it."""
     marks = "".join(f", {value(each.by, parameters)}" for each in part.order)
-    sql = f"SELECT {table.selected}{marks} FROM {table.name} WHERE {there}"
+    sql = f"SELECT {table.selected}{marks} FROM {table.name} WHERE "
+    if part.among is not None:
+        sql += f"{part.among(parameters)} AND "
     if part.where is not None:
-        sql += f" AND {condition(part.where, parameters)}"
+        # First, for few rows pass it, and what is asked of every row stands further back in it.
+        sql += f"{condition(part.where, parameters)} AND "
+    sql += there
     if part.after is not None:
         sql += f" AND {following(part.order, part.after.values, table.key, part.after.key, parameters)}"
     sql += f" ORDER BY {order(part.order, table.key, parameters)} LIMIT {parameters.add(part.limit)}"
@@ -94,10 +124,23 @@ def _asks_clock(silence: Silence, part: Part) -> bool:
     return False
 
 
-async def _anyone_silent(session: Session, table: Table, silence: Silence, tenant: int, now: int) -> bool:
-    """Whether the clock changes any row's value: where it does not, what is kept is shown, and has an index."""
-    sql = f"SELECT 1 FROM {table.name} WHERE tenant = ?1 AND {silence.column} <= ?2 LIMIT 1"
-    return bool(await session.fetch(sql, (tenant, now - silence.steps[0][0])))
+async def silent(session: Session, table: Table, tenant: int, part: Part, now: int) -> int | None:
+    """How many rows the clock changes, of which none are counted but the first few; None where that does not matter.
+
+    Where it changes none, what is kept is shown, and has an index.
+    """
+    if table.silence is None or not _asks_clock(table.silence, part):
+        return None
+    return await silent_rows(session, table, table.silence, tenant, now)
+
+
+async def silent_rows(session: Session, table: Table, silence: Silence, tenant: int, now: int) -> int:
+    """How many rows the clock changes, of which none are counted but the first few."""
+    some = f"SELECT 1 FROM {table.name} WHERE tenant = ?1 AND {silence.column} <= ?2 LIMIT ?3"
+    ((number,),) = await session.fetch(
+        f"SELECT count(*) FROM ({some}) AS silent", (tenant, now - silence.steps[0][0], FEW_SILENT + 1)
+    )
+    return int(number)
 
 
 async def _is_dense(session: Session, table: Table, tenant: int, part: Part, now: int) -> bool:
@@ -134,7 +177,7 @@ async def _value_by_value(
             goes_on = Mark(after.key, after.values[1:] if rest else (after.key,))
         shows = Operation("eq", Sort.BOOLEAN, (first.by, Constant(Sort.ENUM, shown, enum)))
         where = shows if part.where is None else Operation("and", Sort.BOOLEAN, (shows, part.where))
-        within = Part(part.limit - len(rows), where, order, after=goes_on)
+        within = Part(part.limit - len(rows), where, order, after=goes_on, among=part.among)
         found, mark_of = await page(session, table, tenant, within, now)
         rows += found
         places = [mark_of(number) for number in range(len(found))]
@@ -154,14 +197,30 @@ async def among(session: Session, table: Table, tenant: int, keys: Sequence[str]
     return [table.row(each, now) for each in await session.fetch(sql, parameters.values)]
 
 
-async def count(session: Session, table: Table, tenant: int, where: Bound | None = None, now: int = 0) -> int:
-    """How many rows the tenant has for which `where` holds."""
+async def counts_soon(session: Session, table: Table, tenant: int, where: Bound | None, now: int) -> bool:
+    """Whether a count is kept, and the clock changed few rows of it, so that it looks at few."""
+    if not session.keeps_counts or table.silence is None or by_counts(table, tenant, where, now) is None:
+        return False
+    return await silent_rows(session, table, table.silence, tenant, now) <= FEW_SILENT
+
+
+async def count(
+    session: Session,
+    table: Table,
+    tenant: int,
+    where: Bound | None = None,
+    now: int = 0,
+    among: Among | None = None,
+) -> int:
+    """How many rows the tenant has for which `where` holds; `among` as in Part."""
     if session.keeps_counts and (counted := by_counts(table, tenant, where, now)) is not None:
         sql, values = counted
         ((number,),) = await session.fetch(sql, values)
         return int(number)
     parameters = Parameters(tenant, table=table, now=now)
-    wanted = f" AND {condition(where, parameters)}" if where is not None else ""
+    parameters.dense = among is not None
+    wanted = f" AND {among(parameters)}" if among is not None else ""
+    wanted += f" AND {condition(where, parameters)}" if where is not None else ""
     sql = f"SELECT (SELECT count(*) FROM {table.name} WHERE tenant = ?1{wanted})"
     if table.silence is not None:
         # Taken off afterwards: whether a row is there stands in no index but one, and would be looked up for each.

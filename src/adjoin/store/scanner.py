@@ -1,13 +1,13 @@
 """Reads that may look at many rows: one thread for all of them, with a connection of its own.
 
-They run one after the other, each within a time that counts from when it was asked, its turn included. Two at once
+They run one after the other, one tenant's after another's (`lines.py`), each within a time that counts from when it
+was asked, its turn included. Two at once
 would take turns at the interpreter for each row, and everything else would wait for both (performance.md section 5).
 """
 
 from __future__ import annotations
 
 import asyncio
-import queue
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,9 +15,12 @@ from typing import Any, Final
 
 import apsw
 
-from adjoin.store.database import Insertion, Overloaded, TooSlow, Unavailable
+from adjoin.store.database import Insertion, TooSlow, Unavailable
+from adjoin.store.lines import Lines
+from adjoin.store.statements import tenant_of
 
-WAITING_LIMIT: Final = 64
+# What the text index leads to lies all over the file, and is read again by who asks for the next page.
+_CACHE_KIB: Final = 16_384
 _Rows = list[tuple[Any, ...]]
 
 
@@ -37,11 +40,11 @@ class Scanner:
 
     def __init__(self, connection: apsw.Connection, seconds: float) -> None:
         connection.execute("PRAGMA query_only=ON")
+        connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
         self._connection = connection
         self._seconds = seconds
         self._loop = asyncio.get_running_loop()
-        self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._waiting = 0
+        self._lines: Lines[_Job] = Lines()
         self._lock = threading.Lock()
         self._running: _Job | None = None
         self._thread = threading.Thread(target=self._run, name="scanner", daemon=True)
@@ -49,17 +52,14 @@ class Scanner:
 
     async def fetch(self, sql: str, parameters: Sequence[object] = ()) -> _Rows:
         """Run one statement that reads, when its turn comes. Raises Overloaded, TooSlow or Unavailable."""
-        if self._waiting >= WAITING_LIMIT:
-            raise Overloaded("More reads that take long are waiting than the service takes on.")
-        job = _Job(sql, parameters, self._loop.create_future())
+        tenant, job = tenant_of(sql, parameters), _Job(sql, parameters, self._loop.create_future())
+        self._lines.put(tenant, job)
         limit = self._loop.call_later(self._seconds, self._end, job)
-        self._waiting += 1
-        self._queue.put(job)
         try:
             return await job.answer
         finally:
             limit.cancel()
-            self._waiting -= 1
+            self._lines.done(tenant, job)
 
     async def fetch_apart(self, sql: str, parameters: Sequence[object] = ()) -> _Rows:
         """Nothing gathers here."""
@@ -71,7 +71,7 @@ class Scanner:
 
     async def close(self) -> None:
         """End what runs and what waits, and close the connection."""
-        self._queue.put(None)
+        self._lines.close()
         with self._lock:
             if self._running is not None:
                 self._connection.interrupt()
@@ -85,7 +85,7 @@ class Scanner:
                 self._connection.interrupt()
 
     def _run(self) -> None:
-        while (job := self._queue.get()) is not None:
+        while (job := self._lines.take()) is not None:
             with self._lock:
                 self._running = None if job.late else job
             found: _Rows = []

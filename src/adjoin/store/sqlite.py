@@ -28,6 +28,7 @@ import apsw
 from adjoin.store.commits import Commits
 from adjoin.store.database import Insertion, Numbers, Overloaded, Session, Unavailable, Unusable
 from adjoin.store.scanner import Scanner
+from adjoin.store.texts import Waiting
 
 T = TypeVar("T")
 
@@ -144,6 +145,7 @@ class _Connected(_Reading):
         self._connection = connection
         self._gathered: dict[Insertion, list[Sequence[object]]] = {}
         self._inserted = 0
+        self.texts = Waiting(connection)
 
     @property
     def changes(self) -> tuple[int, int]:
@@ -321,6 +323,7 @@ def _commit(connection: apsw.Connection, session: _Connected, jobs: list[_Job]) 
                 return _commit_alone(connection, session, jobs, error)
             outcomes.append((future, result, error))
         session.put_in()
+        session.texts.put_in()
         connection.execute("COMMIT")
     except apsw.Error as error:
         _roll_back(connection, session)

@@ -41,6 +41,9 @@ class Parameters:
         self.now = now
         self.dense = False
         """Most rows show what is asked of what the clock changes, so that the order of keys soon leads to enough."""
+        self.cut: Callable[[], str] | None = None
+        """Writes what ends the search for rows that the clock did not change, once there are enough: more conditions,
+        an order, and a limit. Only where one value of what it changes is asked for."""
         self._depth = 0
 
     def add(self, value: object) -> str:
@@ -121,7 +124,9 @@ def by_clock(bound: Operation, parameters: Parameters) -> str | None:
 def _among(parameters: Parameters, conditions: Sequence[str]) -> str:
     if (table := parameters.table) is None:
         raise LookupError("there is no table")
-    selects = (f"SELECT {table.key} FROM {table.name} WHERE tenant = ?1 AND {each}" for each in conditions)
+    selects = [f"SELECT {table.key} FROM {table.name} WHERE tenant = ?1 AND {each}" for each in conditions]
+    if parameters.cut is not None:
+        selects[0] = f"SELECT {table.key} FROM ({selects[0]}{parameters.cut()}) AS others"
     return f"{table.key} IN ({' UNION ALL '.join(selects)})"
 
 
