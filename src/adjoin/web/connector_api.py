@@ -37,6 +37,7 @@ from adjoin.web import connector_wire as wire
 from adjoin.web.connector_wire import Answer, Belonging, Enrolment, Hello, KeyTaken, NewKey, Report
 from adjoin.web.errors import MethodNotAllowed, UnknownVersion
 from adjoin.web.exchange import ClientGone, Request, Response
+from adjoin.web.turnstile import Turnstile
 
 HELD: Final = 1_000
 """How many connectors may wait for work at once; the others ask again at their next check-in."""
@@ -115,6 +116,7 @@ class ConnectorApi:
         self._tokens = VerifiedTokens(trust(self._ring, cloud))
         self._attempts = Attempts()
         self._holding = Holding()
+        self._turnstile = Turnstile()
 
     def release(self) -> None:
         """Let all go who wait for work, now and from now on."""
@@ -137,6 +139,8 @@ class ConnectorApi:
         if name == "enroll":
             return await self._enrol(request)
         if operation is None:
+            # Check-ins come in crowds, and none is in such a hurry as a person who waits for a GET.
+            await self._turnstile.go_through()
             return await self._check_in(request, self._caller(request))
         return await operation(self, await self._call(request))
 
@@ -203,6 +207,7 @@ class ConnectorApi:
             recorder,
             now,
         )
+        await self._turnstile.go_through()
         if said.wait and self._holding.room:
             call = _Call(request, tenant, caller)
             await self._holding.wait(request, said.wait, lambda: self._still_there(call))
