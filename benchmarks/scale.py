@@ -37,7 +37,7 @@ _GOALS: Final[dict[str, tuple[float, Callable[[Times], float]]]] = {
         for how in _CONTAINS
     },
 }
-"""What issue 5 asks for with a million rows: the most that each may be."""
+"""What is asked for with a million rows: the most that each may be."""
 
 
 def run(folder: Path, options: argparse.Namespace, stack: ExitStack) -> None:
