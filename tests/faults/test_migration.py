@@ -20,9 +20,10 @@ from adjoin.store.sqlite import connect
 PROGRAM: Final = """
 import os, sys
 from pathlib import Path
-from adjoin.store import migrate, sqlite, upgrade
+from adjoin.store import migrate, upgrade
+opened = upgrade._connect
 def connect(path):
-    connection = sqlite.connect(path)
+    connection = opened(path)
     connection.set_trace_callback(begun)
     return connection
 def begun(statement):
@@ -31,7 +32,7 @@ def begun(statement):
     if not left:
         os._exit(9)
 left = int(sys.argv[2])
-upgrade.connect = connect
+upgrade._connect = connect
 migrate.migrate(Path(sys.argv[1]))
 """
 
