@@ -74,6 +74,11 @@ class TestHeads:
         assert found is not None
         assert found.headers == {"host": "a", "accept": "b"}
 
+    def test_keep_none_that_is_unusually_long(self) -> None:
+        heads = Heads()
+        heads.keep(1, {"x-own": "x" * 10_000}, "", None, KNOWN)
+        assert heads.find(1) is None
+
     def test_are_a_bounded_number(self) -> None:
         heads = Heads()
         for number in range(2_500):

@@ -277,15 +277,27 @@ def test_deleting_twice(server: Server) -> None:
     assert [server.call("DELETE", url).status for _ in range(2)] == [204, 404]
 
 
-def test_a_change_set_cannot_wait_for_a_receiver(server: Server) -> None:
-    body = json.dumps(asked(server))
-    request = f"POST subscriptions HTTP/1.1\r\nContent-Type: application/json\r\n\r\n{body}\r\n"
-    part = f"Content-Type: application/http\r\nContent-ID: 1\r\n\r\n{request}"
+def in_a_change_set(server: Server, request: str) -> bytes:
+    """What a batch says that has this request in a change set."""
+    part = f"Content-Type: application/http\r\nContent-ID: 1\r\n\r\n{request}\r\n"
     inner = f"--c\r\n{part}--c--\r\n"
     whole = f"--b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n{inner}\r\n--b--\r\n"
-    answer = server.call("POST", "/beta/$batch", whole.encode(), {"Content-Type": "multipart/mixed; boundary=b"})
-    assert b"HTTP/1.1 501" in answer.body, answer.body
-    assert b"its receiver is asked first" in answer.body
+    headers = {"Content-Type": "multipart/mixed; boundary=b"}
+    return server.call("POST", "/beta/$batch", whole.encode(), headers).body
+
+
+def test_a_change_set_cannot_wait_for_a_receiver(server: Server) -> None:
+    body = json.dumps(asked(server))
+    said = in_a_change_set(server, f"POST subscriptions HTTP/1.1\r\nContent-Type: application/json\r\n\r\n{body}")
+    assert b"HTTP/1.1 501" in said, said
+    assert b"its receiver is asked first" in said
+
+
+def test_nor_can_it_wait_for_what_is_being_sent(server: Server) -> None:
+    key = subscribe(server)
+    said = in_a_change_set(server, f"DELETE subscriptions/{key} HTTP/1.1\r\n\r\n")
+    assert b"HTTP/1.1 501" in said, said
+    assert server.call("GET", f"{SUBSCRIPTIONS}/{key}").status == 200
 
 
 def test_a_json_batch_may_subscribe(server: Server) -> None:

@@ -68,3 +68,18 @@ def test_who_gives_up_holds_up_nobody() -> None:
         await passing(turnstile, passed, "later")
 
     assert on_a_loop(act) == ["0", "4", "5", "later"]
+
+
+def test_a_large_crowd_is_through_before_long_however_busy_the_loop_is() -> None:
+    """One by one a thousand would take a thousand turns, each as long as everything else makes it."""
+
+    async def act(turnstile: Turnstile, passed: list[str]) -> None:
+        crowd = [asyncio.create_task(passing(turnstile, passed, "crowd")) for _ in range(1_000)]
+        turns = 0
+        while len(passed) < 1_000:
+            await asyncio.sleep(0)
+            turns += 1
+        await asyncio.gather(*crowd)
+        assert turns < 150
+
+    assert len(on_a_loop(act)) == 1_000

@@ -122,6 +122,9 @@ async def run(begin: Callable[[], Awaitable[Link]], jobs: Sequence[Job]) -> Ran:
     """
     session = _Asking(begin)
     outcomes = [await _to_the_end(session, job, alone=len(jobs) == 1) for job in jobs]
+    if _numbers_of_several(session.gathered):
+        # Counters of several tenants are taken under the lock alone: else two nodes could wait for each other.
+        await session.begun()
     if session.link is not None:
         try:
             await session.put_in()
@@ -130,6 +133,10 @@ async def run(begin: Callable[[], Awaitable[Link]], jobs: Sequence[Job]) -> Ran:
         except Exception as error:
             raise Undone(error) from error
     return Ran(outcomes, session.link, session.gathered)
+
+
+def _numbers_of_several(gathered: Gathered) -> bool:
+    return len({row[0] for each, rows in gathered.items() if each.numbers is not None for row in rows}) > 1
 
 
 async def _to_the_end(session: _Asking, job: Job, *, alone: bool) -> Outcome:

@@ -78,10 +78,14 @@ class Graph:
             await access.check_standing(database, self.installation.memory, known.proof.caller, now)
         if resource.kind is Kind.BATCH and request.method == "POST":
             _check_protocol(request)
-            return await self._batch(request, way.version).run()
+            response = await self._batch(request, way.version).run()
+            self.deliveries.wake()
+            return response
         if tenant is None:
             tenant = await access.admit(database, self.installation.memory, known.proof.caller, now)
             known.tenant, known.generation = tenant, generation
+            if known is not request.known and request.digest is not None:
+                self.heads.keep(request.digest, request.headers, request.origin, request.address, known)
         elif not tenant.licensed(now):
             raise NotLicensed
         if self.throttle is not None:
@@ -94,8 +98,9 @@ class Graph:
         if way.operation is None:
             raise NoRoute(resource.template, request.method, request.path)
         access.check(caller, way.accepted)
-        if way.operation is subscriptions.create and isinstance(self.installation.database, Within):
-            raise NotServed("A subscription is not created within a change set: its receiver is asked first.")
+        within = isinstance(self.installation.database, Within)
+        if within and way.operation in _ALONE:
+            raise NotServed(_ALONE[way.operation])
         _check_protocol(request)
         installation = self.installation if request.watch is None else request.watch.known(self.installation)
         root = f"{request.origin}/{way.version}"
@@ -105,7 +110,9 @@ class Graph:
         if request.method == "GET":
             return await way.operation(call)
         response = await way.operation(call)
-        self.deliveries.wake()
+        # Within a change set nothing is kept yet, and this may be another thread; the batch tells at its end.
+        if not within:
+            self.deliveries.wake()
         if "repeatability-request-id" in request.headers:
             response.headers.append(("repeatability-result", "accepted"))
         return response
@@ -122,10 +129,7 @@ class Graph:
             if not await self.parties.learn(token, now):
                 raise
             proof = self.parties.prove(token, now)
-        known = Known(proof)
-        if request.digest is not None:
-            self.heads.keep(request.digest, request.headers, request.origin, request.address, known)
-        return known
+        return Known(proof)
 
     def _batch(self, request: Request, version: str) -> Batch:
         """A batch needs a good token; what else is checked, each of its requests is checked for."""
@@ -186,6 +190,13 @@ _OPERATIONS: Final[Mapping[tuple[Kind, str], _Operation]] = {
     (Kind.PROPERTY, "PATCH"): operations.set_property,
     (Kind.PROPERTY, "DELETE"): operations.clear_property,
     (Kind.VALUE, "GET"): operations.get_value,
+}
+
+
+# What a change set cannot hold, and why.
+_ALONE: Final[Mapping[_Operation, str]] = {
+    subscriptions.create: "A subscription is not created within a change set: its receiver is asked first.",
+    subscriptions.remove: "A subscription is not deleted within a change set: what is being sent has to end first.",
 }
 
 

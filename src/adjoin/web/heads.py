@@ -19,6 +19,7 @@ Raw = Sequence[tuple[bytes, bytes]]
 """Headers as ASGI has them."""
 
 _LIMIT: Final = 1_000
+_LONGEST: Final = 8_192
 _OWN: Final = b"client-request-id"
 # Others that are new with each request; nothing here reads them.
 _PASSED_OVER: Final = frozenset({b"traceparent", b"tracestate", b"x-request-id"})
@@ -56,7 +57,9 @@ class Heads:
         return self._kept.get(digest)
 
     def keep(self, digest: object, headers: Mapping[str, str], origin: str, address: str | None, known: Known) -> None:
-        """Keep what the headers with this digest say."""
+        """Keep what the headers with this digest say, unless they are longer than programs' usually are."""
+        if sum(map(len, headers.values())) > _LONGEST:
+            return
         if len(self._kept) >= _LIMIT:
             self._kept.clear()
         own = {"authorization", _OWN.decode(), *(name.decode() for name in _PASSED_OVER)}

@@ -1,13 +1,18 @@
-"""A turnstile for work that comes in crowds: one goes through in each turn of the event loop, the first to come first.
+"""A turnstile for work that comes in crowds: few go through in each turn of the event loop, the first to come first.
 
-What else is ready in that turn comes between: a thousand check-ins that arrive at once, or are answered at once since
-they shared a commit, hold a GET up for the time of one of them.
+What else is ready in that turn comes between: check-ins that arrive at once, or are answered at once since they shared
+a commit, hold a GET up for the time of one or a few of them. Of a crowd that grows more go through at a time, so that
+others, however many, cannot keep it out.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
+from typing import Final
+
+_PART: Final = 16
+"""In a turn goes one, or this part of all who wait."""
 
 
 class Turnstile:
@@ -29,11 +34,13 @@ class Turnstile:
         await turn
 
     def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
-        while self._waiting:
+        left = max(1, len(self._waiting) // _PART)
+        while self._waiting and left:
             turn = self._waiting.popleft()
             # Some may have given up.
             if not turn.done():
                 turn.set_result(None)
-                loop.call_soon(self._turn, loop)
-                return
-        self._turning = False
+                left -= 1
+        self._turning = left == 0
+        if self._turning:
+            loop.call_soon(self._turn, loop)
