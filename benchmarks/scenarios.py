@@ -48,6 +48,7 @@ def prepare(folder: Path, count: int, seconds: float, stack: ExitStack, *, peers
     token = servers.token(data_dir, server)
     found = _bare(stack, seconds) + _of_adjoin(server, rows, token, seconds)
     if peers:
+        found += _with_text_index(folder / "indexed", rows, seconds, stack)
         found += _of_peers(folder, rows, token, servers.public_key(data_dir), seconds, stack)
     return found
 
@@ -74,6 +75,16 @@ def _of_adjoin(server: Running, rows: list[Row], token: str, seconds: float) -> 
         "contains, 100": [f"{LIST}?$filter=contains(displayName,'zebra')&$top=100"],
     }
     return _scenarios("adjoin", server, asked, BODY, token, seconds)
+
+
+def _with_text_index(data_dir: Path, rows: list[Row], seconds: float, stack: ExitStack) -> list[Scenario]:
+    """What the text index is for, and what it costs, at a service of its own."""
+    servers.fill(data_dir, rows)
+    servers.index_texts(data_dir)
+    server = stack.enter_context(servers.adjoin(data_dir))
+    found = _of_adjoin(server, rows, servers.token(data_dir, server), seconds)
+    chosen = [each for each in found if each.kind in ("contains, 100", "create")]
+    return [Scenario(each.kind, "adjoin, text index", each.server, each.work) for each in chosen]
 
 
 def deep_page(server: Running, token: str, count: int) -> str:

@@ -148,6 +148,11 @@ def token(data_dir: Path, server: Running, *more: str) -> str:
         return str(json.load(connection.getresponse())["access_token"])
 
 
+def index_texts(data_dir: Path) -> None:
+    """Switch the text index on, whether the service runs or not."""
+    subprocess.run([*_ADJOIN, "text-index", "on", "--data-dir", str(data_dir)], check=True, capture_output=True)
+
+
 def public_key(data_dir: Path) -> str:
     """The key that the built-in issuer's tokens are verified by, as PEM."""
     ring = open_ring(data_dir / "keys", time.time())
