@@ -261,7 +261,7 @@ class TestByTheClock:
         config = Config(port=claim_address("127.0.0.1", 0), data_dir=tmp_path, tls=True)
 
         async def application(_scope: object, _receive: object, _send: object) -> None:
-            raise NotImplementedError
+            raise AssertionError("nobody asks")
 
         async def act() -> None:
             listener = Listener(cast("Application", application), config, look_of(config, lambda: clock[0]))

@@ -126,6 +126,7 @@ WRONG: Final[dict[str, tuple[dict[str, Any], str]]] = {
     "Entra without a list": ({**SHARED, "tenants": []}, "has a list `tenants`"),
     "Entra with one tenant for all": ({**SHARED, "tenant": HOME}, "has a list `tenants`"),
     "Entra's tenants by name": ({**SHARED, "tenants": ["contoso"]}, "by their GUIDs"),
+    "a file that is a number": ({"ca-file": 5}, "a path is text, not 5"),
     "Entra with another claim for roles": ({**SHARED, "tenant": None, "roles-claim": "x"}, "have fixed names"),
 }
 

@@ -216,4 +216,4 @@ def _is_loopback(host: str) -> bool:
 def _path(wanted: type, value: object) -> object:
     if wanted is Path and isinstance(value, str | Path):
         return Path(value)
-    raise NotImplementedError
+    raise TypeError(f"a path is text, not {value!r}")
