@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 import msgspec
@@ -32,7 +32,7 @@ from adjoin.service.installation import Installation
 from adjoin.service.repeats import Repeatable
 from adjoin.service.subscriptions import Desk
 from adjoin.service.world import World
-from adjoin.store.columns import Stored
+from adjoin.store.columns import Stored, Value
 from adjoin.store.database import Database
 from adjoin.store.tenants import ACTIVE, NO_LICENCE, SUSPENDED, WARNING, Tenant
 from adjoin.web.exchange import Request, Response
@@ -215,7 +215,7 @@ async def get_entity(call: Call) -> Response:
     tag = headers.entity_tag(found.version)
     if call.conditions().unchanged(tag):
         return Response(304, headers=[("etag", tag)])
-    return entity_answer(call, found, 200, asked.select, detail)
+    return _entity_answer(call, found, 200, asked.select, detail)
 
 
 async def get_singleton(call: Call) -> Response:
@@ -279,30 +279,45 @@ def _check_text(call: Call, what: str) -> None:
 
 
 async def create_entity(call: Call) -> Response:
+    async def make(values: Mapping[str, Value]) -> Stored:
+        return await entities.create(await call.change(), call.resource.type, values, call.world)
+
+    return await created(call, make)
+
+
+async def created(call: Call, make: Callable[[Mapping[str, Value]], Awaitable[Stored]]) -> Response:
+    """Read what is to be created, `make` it, and answer."""
     query.check_no_options(call.request.query)
     headers.check_json_body(call.header("content-type"))
     detail = call.detail()
     preferred = headers.preferences(call.header("prefer")).answer
     values = reader.read_create(call.model, call.resource.type, await call.request.body())
-    made = await entities.create(await call.change(), call.resource.type, values, call.world)
+    made = await make(values)
     location = call.place.entity_url(str(made.row[0]))
     if preferred is Return.MINIMAL:
-        return minimal([("location", location), ("odata-entityid", location)])
-    response = entity_answer(call, made, 201, (), detail)
+        return _minimal([("location", location), ("odata-entityid", location)])
+    response = _entity_answer(call, made, 201, (), detail)
     response.headers.append(("location", location))
-    return applied(response, preferred)
+    return _applied(response, preferred)
 
 
 async def change_entity(call: Call) -> Response:
+    async def alter(values: Mapping[str, Value]) -> Stored:
+        return await entities.alter(await call.change(), call.resource.type, call.key, values)
+
+    return await changed(call, alter)
+
+
+async def changed(call: Call, alter: Callable[[Mapping[str, Value]], Awaitable[Stored]]) -> Response:
+    """Read what is to be changed of the entity, `alter` it, and answer."""
     query.check_no_options(call.request.query)
     headers.check_json_body(call.header("content-type"))
     detail = call.detail()
     preferred = headers.preferences(call.header("prefer")).answer
-    values = reader.read_patch(call.model, call.resource.type, call.key.lower(), await call.request.body())
-    changed = await entities.alter(await call.change(), call.resource.type, call.key, values)
+    whole = await alter(reader.read_patch(call.model, call.resource.type, call.key.lower(), await call.request.body()))
     if preferred is Return.MINIMAL:
-        return minimal([("etag", headers.entity_tag(changed.version))])
-    return applied(entity_answer(call, changed, 200, (), detail), preferred)
+        return _minimal([("etag", headers.entity_tag(whole.version))])
+    return _applied(_entity_answer(call, whole, 200, (), detail), preferred)
 
 
 async def remove_entity(call: Call) -> Response:
@@ -315,28 +330,28 @@ async def set_property(call: Call) -> Response:
     query.check_no_options(call.request.query)
     headers.check_json_body(call.header("content-type"))
     value = reader.read_single(call.declared, await call.request.body())
-    changed = await entities.alter(await call.change(), call.resource.type, call.key, {call.declared.name: value})
-    return Response(204, headers=[("etag", headers.entity_tag(changed.version))])
+    whole = await entities.alter(await call.change(), call.resource.type, call.key, {call.declared.name: value})
+    return Response(204, headers=[("etag", headers.entity_tag(whole.version))])
 
 
 async def clear_property(call: Call) -> Response:
     query.check_no_options(call.request.query)
     reader.check_changeable(call.declared)
     nothing = {call.declared.name: reader.read_value(call.declared, None)}
-    changed = await entities.alter(await call.change(), call.resource.type, call.key, nothing)
-    return Response(204, headers=[("etag", headers.entity_tag(changed.version))])
+    whole = await entities.alter(await call.change(), call.resource.type, call.key, nothing)
+    return Response(204, headers=[("etag", headers.entity_tag(whole.version))])
 
 
-def entity_answer(call: Call, stored: Stored, status: int, select: tuple[str, ...], detail: Detail) -> Response:
+def _entity_answer(call: Call, stored: Stored, status: int, select: tuple[str, ...], detail: Detail) -> Response:
     tag = headers.entity_tag(stored.version)
     return Response(status, writer.entity(call.place, stored.row, select, detail), JSON[detail], [("etag", tag)])
 
 
-def minimal(own: list[tuple[str, str]]) -> Response:
+def _minimal(own: list[tuple[str, str]]) -> Response:
     return Response(204, headers=[*own, ("preference-applied", "return=minimal")])
 
 
-def applied(response: Response, asked: Return | None) -> Response:
+def _applied(response: Response, asked: Return | None) -> Response:
     if asked is Return.REPRESENTATION:
         response.headers.append(("preference-applied", "return=representation"))
     return response

@@ -5,49 +5,33 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from adjoin.odata import headers, query, reader
-from adjoin.odata.headers import Return
 from adjoin.service import subscriptions
 from adjoin.service.errors import NotFound
 from adjoin.store.columns import Stored, Value
 from adjoin.web.exchange import Response
-from adjoin.web.operations import Call, applied, entity_answer, minimal
+from adjoin.web.operations import Call, changed, created
 
 
 async def create(call: Call) -> Response:
-    query.check_no_options(call.request.query)
-    headers.check_json_body(call.header("content-type"))
-    detail = call.detail()
-    preferred = headers.preferences(call.header("prefer")).answer
-    values = reader.read_create(call.model, call.resource.type, await call.request.body())
-    made = await subscriptions.create(call.desk, await call.change(), call.caller, values)
-    location = call.place.entity_url(str(made.row[0]))
-    if preferred is Return.MINIMAL:
-        return minimal([("location", location), ("odata-entityid", location)])
-    response = entity_answer(call, made, 201, (), detail)
-    response.headers.append(("location", location))
-    return applied(response, preferred)
+    async def make(values: Mapping[str, Value]) -> Stored:
+        return await subscriptions.create(call.desk, await call.change(), call.caller, values)
+
+    return await created(call, make)
 
 
 async def renew(call: Call) -> Response:
-    query.check_no_options(call.request.query)
-    headers.check_json_body(call.header("content-type"))
-    detail = call.detail()
-    preferred = headers.preferences(call.header("prefer")).answer
-    key = await _own_key(call)
-    changed = await _renewed(
-        call, key, reader.read_patch(call.model, call.resource.type, key, await call.request.body())
-    )
-    if preferred is Return.MINIMAL:
-        return minimal([("etag", headers.entity_tag(changed.version))])
-    return applied(entity_answer(call, changed, 200, (), detail), preferred)
+    async def alter(values: Mapping[str, Value]) -> Stored:
+        return await _renewed(call, await _own_key(call), values)
+
+    return await changed(call, alter)
 
 
 async def renew_by_property(call: Call) -> Response:
     query.check_no_options(call.request.query)
     headers.check_json_body(call.header("content-type"))
     value = reader.read_single(call.declared, await call.request.body())
-    changed = await _renewed(call, await _own_key(call), {call.declared.name: value})
-    return Response(204, headers=[("etag", headers.entity_tag(changed.version))])
+    renewed = await _renewed(call, await _own_key(call), {call.declared.name: value})
+    return Response(204, headers=[("etag", headers.entity_tag(renewed.version))])
 
 
 async def reauthorize(call: Call) -> Response:
@@ -69,10 +53,10 @@ async def remove(call: Call) -> Response:
 
 
 async def _renewed(call: Call, key: str, values: Mapping[str, Value]) -> Stored:
-    changed = await subscriptions.renew(await call.change(), key, values)
-    if changed is None:
+    renewed = await subscriptions.renew(await call.change(), key, values)
+    if renewed is None:
         raise NotFound
-    return changed
+    return renewed
 
 
 async def _own_key(call: Call) -> str:
