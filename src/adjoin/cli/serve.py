@@ -117,7 +117,8 @@ def serve(
     config: Settings = None,
 ) -> None:
     """Run the service until SIGINT or SIGTERM. Every option can be set as ADJOIN_… or in adjoin.toml, too."""
-    loaded = load(
+    _start(
+        quiet,
         config,
         host=host,
         port=port,
@@ -145,6 +146,10 @@ def serve(
         server_timing=server_timing,
         traces=traces,
     )
+
+
+def _start(quiet: bool, config: Path | None, **flags: object) -> None:
+    loaded = load(config, **flags)
     from adjoin.cli import running  # noqa: PLC0415 - see the module
 
     running.start(loaded, quiet)
