@@ -126,6 +126,20 @@ def running(
             process.wait()
 
 
+@contextlib.contextmanager
+def alongside(module: str, *arguments: str) -> Iterator[None]:
+    """While this lasts, a module of these benchmarks runs beside; it says that it is ready by a line."""
+    with subprocess.Popen(
+        [sys.executable, "-m", f"benchmarks.{module}", *arguments], stdout=subprocess.PIPE
+    ) as process:
+        if process.stdout is None or process.stdout.readline() != b"ready\n":
+            raise SystemExit(f"benchmarks.{module} did not start")
+        try:
+            yield
+        finally:
+            process.kill()
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -12,15 +12,13 @@ import asyncio
 import contextlib
 import resource
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from benchmarks.servers import LIST, adjoin, fill, made_up, token
+from benchmarks.servers import LIST, adjoin, alongside, fill, made_up, token
 
 SLOW: Final = 200
 IDLE: Final = 2_000
@@ -54,7 +52,7 @@ async def hold_all(port: int) -> None:
     for begin, drip in kinds:
         holding.append(asyncio.ensure_future(hold(port, begin, drip)))
         await asyncio.sleep(0.001)
-    sys.stdout.write("holding\n")
+    sys.stdout.write("ready\n")
     sys.stdout.flush()
     await asyncio.gather(*holding)
 
@@ -84,19 +82,6 @@ async def measure(port: int, bearer: str, seconds: float) -> tuple[float, float,
     return statistics.median(waits) * 1_000, waits[len(waits) * 99 // 100] * 1_000, len(waits)
 
 
-@contextlib.contextmanager
-def held(port: int) -> Iterator[None]:
-    """While this lasts, the others are there."""
-    command = [sys.executable, "-m", "benchmarks.slow", "--hold", str(port)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-        if process.stdout is None or process.stdout.readline() != b"holding\n":
-            raise SystemExit("the slow clients did not start")
-        try:
-            yield
-        finally:
-            process.kill()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.slow")
     parser.add_argument("--seconds", type=float, default=5.0)
@@ -114,7 +99,8 @@ def main() -> None:
         with adjoin(data_dir) as server:
             bearer = token(data_dir, server)
             for number in range(given.rounds):
-                for medians, context in ((alone, contextlib.nullcontext()), (beside, held(server.port))):
+                slow = alongside("slow", "--hold", str(server.port))
+                for medians, context in ((alone, contextlib.nullcontext()), (beside, slow)):
                     with context:
                         median, p99, answers = asyncio.run(measure(server.port, bearer, given.seconds))
                     medians.append(median)

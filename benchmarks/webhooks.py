@@ -10,20 +10,19 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import http.client
 import json
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
-from benchmarks.servers import LIST, Running, adjoin, fill, free_port, made_up, token
+from benchmarks.servers import LIST, Running, adjoin, alongside, fill, free_port, made_up, token
 from benchmarks.slow import measure
 
 WEBHOOKS: Final = 1_000
@@ -70,22 +69,9 @@ async def receive(port: int) -> None:
     receivers = Receivers()
     for each in HOSTS:
         await asyncio.start_server(receivers.serve, each, port, backlog=512)
-    sys.stdout.write("receiving\n")
+    sys.stdout.write("ready\n")
     sys.stdout.flush()
     await asyncio.Event().wait()
-
-
-@contextlib.contextmanager
-def receiving(port: int) -> Iterator[None]:
-    """While this lasts, the webhooks are there."""
-    command = [sys.executable, "-m", "benchmarks.webhooks", "--receive", str(port)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-        if process.stdout is None or process.stdout.readline() != b"receiving\n":
-            raise SystemExit("the receivers did not start")
-        try:
-            yield
-        finally:
-            process.kill()
 
 
 def subscribe(server: Running, bearer: str, port: int) -> None:
@@ -121,8 +107,9 @@ async def measured(server: Running, bearer: str, seconds: float, key: str | None
 
 def stats(port: int) -> dict[str, int]:
     """What the receivers have had so far."""
-    status, said = Running(subprocess.Popen(["true"]), port, 0).ask("GET", _STATS)
-    found: dict[str, int] = json.loads(said) if status == 200 else {}
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
+        connection.request("GET", _STATS)
+        found: dict[str, int] = json.load(connection.getresponse())
     return found
 
 
@@ -147,7 +134,7 @@ def main() -> None:
     beside: list[float] = []
     port = free_port()
     allow = [part for each in HOSTS for part in ("--webhook-allow", f"http://{each}:{port}")]
-    with tempfile.TemporaryDirectory() as folder, receiving(port):
+    with tempfile.TemporaryDirectory() as folder, alongside("webhooks", "--receive", str(port)):
         data_dir = Path(folder) / "data"
         fill(data_dir, made_up(1_000))
         with adjoin(data_dir, *allow) as server:
