@@ -25,9 +25,12 @@ from adjoin.store.where import Parameters, condition, following, order, value
 async def get(session: Session, table: Table, tenant: int, key: str, now: int = 0) -> Stored | None:
     """The row with this key, or None."""
     found = await session.fetch(table.by_key, (tenant, key))
-    if not found or (table.silence is not None and table.silence.removed_at(found[0][-2], now)):
+    if not found:
         return None
-    return table.stored(found[0], now)
+    row, silence = found[0], table.silence
+    if silence is not None and now - row[-2] >= silence.removed_after:
+        return None
+    return table.stored(row, now)
 
 
 class Part(msgspec.Struct, frozen=True):

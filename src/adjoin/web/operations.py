@@ -94,8 +94,8 @@ class Call(msgspec.Struct, frozen=True):
 
     async def found(self) -> Stored:
         """The entity that is asked for. Raises NotFound, also for one that belongs to another application."""
-        entity = self.resource.type
-        found = await entities.get(self.database, self.tenant, entity, self.key, self.world.now())
+        entity, key = self.resource.type, self.resource.key or ""
+        found = await entities.get(self.installation.database, self.tenant, entity, key, self.world.now())
         if (owner := _owner(self.resource)) is not None:
             held = found.row[entity.properties.index(owner)]
             if fold(str(held)) != fold(self.caller.client_id):
@@ -106,10 +106,11 @@ class Call(msgspec.Struct, frozen=True):
         return self.request.headers.get(name)
 
     def detail(self, format_option: str | None = None) -> Detail:
-        return headers.json_detail(self.header("accept"), format_option)
+        return headers.json_detail(self.request.headers.get("accept"), format_option)
 
     def conditions(self) -> Conditions:
-        return headers.conditions(self.header("if-match"), self.header("if-none-match"))
+        found = self.request.headers
+        return headers.conditions(found.get("if-match"), found.get("if-none-match"))
 
     async def change(self) -> Change:
         """The circumstances of the change that is asked for."""
