@@ -116,6 +116,7 @@ class _Reading:
     """A session over one connection that only reads. Its coroutine never suspends."""
 
     keeps_counts = True
+    writes_json = True
 
     def __init__(self, connection: apsw.Connection) -> None:
         self._execute = connection.execute

@@ -164,13 +164,14 @@ async def list_entities(call: Call) -> Response:
     size = min(preferred.max_page_size or entities.PAGE_SIZE, entities.PAGE_SIZE)
     scope = _scope(call, call.place, asked)
     continuation = paging.read(asked.token, call.installation.paging_key, scope) if asked.token else None
-    wanted = Wanted(call.owned(asked), size, continuation)
+    whole = not asked.select and detail is Detail.MINIMAL
+    wanted = Wanted(call.owned(asked), size, continuation, written=whole)
     page = await entities.page(call.database, call.tenant, call.resource.type, wanted, call.world.now())
     url = f"{call.request.origin}{call.request.path}"
     link = _next_link(call, page, url, call.request.query, scope)
     exact = headers.counts_as_text(call.header("accept"), asked.format)
     count = str(page.count) if exact and page.count is not None else page.count
-    body = writer.collection(call.place, page.rows, asked.select, detail, count, link)
+    body = writer.collection(call.place, page.written or page.rows, asked.select, detail, count, link)
     kind = JSON[detail].replace("IEEE754Compatible=false", "IEEE754Compatible=true") if exact else JSON[detail]
     response = Response(200, body, kind)
     if preferred.max_page_size is not None and (continuation is None or continuation.page_size == size):
