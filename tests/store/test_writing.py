@@ -158,7 +158,7 @@ def asks(member: str) -> Bound:
 
 
 def texts(written: Written) -> list[Any]:
-    found: list[Any] = json.loads(f"[{written.text}]")
+    found: list[Any] = json.loads(b"[%b]" % written.text)
     return found
 
 

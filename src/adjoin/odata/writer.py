@@ -106,7 +106,7 @@ def collection(
     """
     value: list[Any] | msgspec.Raw
     if isinstance(rows, Written):
-        value = msgspec.Raw(f"[{rows.text}]".encode())
+        value = msgspec.Raw(b"[%b]" % rows.text)
     else:
         value = _shape(place.resource.type, select, detail, False).make_all(place, rows)
     return _ENCODER.encode(

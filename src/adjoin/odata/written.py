@@ -27,7 +27,7 @@ class Written:
 
     of: EntityType
     number: int
-    text: str
+    text: bytes
 
     def __len__(self) -> int:
         return self.number
@@ -44,6 +44,6 @@ class Written:
         """The key of the last one."""
         return str(msgspec.json.decode(self.text[self._last(self.text) :])[self.of.key.name])
 
-    def _last(self, text: str) -> int:
+    def _last(self, text: bytes) -> int:
         # No value holds what an entity begins with: its quotation marks would be escaped there.
-        return text.rindex(pattern(self.of)[0])
+        return text.rindex(pattern(self.of)[0].encode())

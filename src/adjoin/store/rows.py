@@ -107,9 +107,9 @@ async def _read(session: Session, table: Table, part: Part, now: int, parameters
     """A page by one statement; `there` is the condition of a row that may be in it."""
     if part.written and not part.order and session.writes_json:
         entities = f"SELECT {written(table, parameters, now)} AS entity {_rows(table, part, parameters, there)}"
-        sql = f"SELECT count(*), group_concat(entity, ',') FROM ({entities})"
+        sql = f"SELECT count(*), CAST(group_concat(entity, ',') AS BLOB) FROM ({entities})"
         ((number, text),) = await session.fetch(sql, parameters.values)
-        found = Written(table.type, number, text or "")
+        found = Written(table.type, number, text or b"")
         return found, lambda number: Mark(found.first(number + 1).last_key, ())
     marks = "".join(f", {value(each.by, parameters)}" for each in part.order)
     sql = f"SELECT {table.selected}{marks} {_rows(table, part, parameters, there)}"
@@ -135,6 +135,8 @@ def _rows(table: Table, part: Part, parameters: Parameters, there: str) -> str:
 
 def _asks_clock(silence: Silence, part: Part) -> bool:
     """Whether a page depends on what the clock changes."""
+    if part.where is None and not part.order:
+        return False
     waiting = [each.by for each in part.order]
     if part.where is not None:
         waiting.append(part.where)
