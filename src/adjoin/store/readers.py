@@ -67,6 +67,7 @@ class Readers:
     """A session over at most so many connections. What fails for a lost connection is tried once more on another."""
 
     keeps_counts = False
+    writes_json = False
 
     def __init__(
         self,
