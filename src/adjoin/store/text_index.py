@@ -6,7 +6,8 @@ It only narrows: the condition itself is looked at in each row that it leads to.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Final, NamedTuple
+from functools import partial
+from typing import Final, NamedTuple, TypeAlias
 
 from adjoin.store import settings
 from adjoin.store.columns import sort_column
@@ -29,6 +30,9 @@ MOST_FOUND: Final = 5_000
 
 ROWS_FOR_ONE: Final = 4
 """To look a row up costs as much as to read so many rows on in order."""
+
+AT_ONCE: Final = 2_000
+"""Rows that are taken up in one transaction."""
 
 _SETTING: Final = "text-index"
 
@@ -63,6 +67,24 @@ async def set_state(session: Session, value: bytes) -> None:
         return
     sql = "INSERT INTO settings (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = ?2"
     await session.fetch(Everywhere(sql), (_SETTING, value))
+
+
+Last: TypeAlias = tuple[int, str]
+"""Up to which row all are taken up: its tenant and key."""
+
+
+async def take_up(
+    database: Database, some: Callable[[Last, Session], Awaitable[tuple[Last, int]]], told: Callable[[int], None]
+) -> None:
+    """Take up the texts of all rows, some at a time, between which others write; `told` hears how many they are.
+
+    `some` takes up the next, AT_ONCE if there are so many. Those that come meanwhile are taken up by their triggers.
+    """
+    last, done, taken = (0, ""), 0, AT_ONCE
+    while taken == AT_ONCE:
+        last, taken = await database.write(partial(some, last))
+        done += taken
+        told(done)
 
 
 def text(row: str, separator: str) -> str:

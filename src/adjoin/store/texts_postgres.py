@@ -26,7 +26,7 @@ from adjoin.store.link import Link, connect
 from adjoin.store.postgres import PostgreSQL
 from adjoin.store.rows import Among
 from adjoin.store.statements import Everywhere
-from adjoin.store.text_index import BUILDING, COLUMNS, OF, OFF, ON, Kept, Status, set_state, state
+from adjoin.store.text_index import BUILDING, COLUMNS, OF, OFF, ON, Kept, Last, Status, set_state, state
 from adjoin.store.where import Parameters
 
 SAMPLED: Final = 256
@@ -39,7 +39,6 @@ _MOST_LED_TO: Final = 100_000
 _TEXTS: Final = "connector_texts"
 _BY_GRAMS: Final = f"{_TEXTS}_by_grams"
 _SWITCH_LOCK: Final = 0x61646A74  # "adjt"
-_AT_ONCE: Final = 2_000
 _LONG: Final = 24 * 3_600.0
 _TRIES: Final = 40
 _SHOWN: Final = "(SELECT NULLIF(current_setting('adjoin.tenant', true), '')::integer)"
@@ -115,12 +114,7 @@ async def switch_on(database: Database, told: Callable[[int], None]) -> None:
     async with _switching(database) as link:
         if await state(database.reader) == OFF:
             await _changed(database, _begin)
-        last: tuple[int, str] | None = (0, "")
-        done = 0
-        while last is not None:
-            last, taken = await database.write(_taking_up(last))
-            done += taken
-            told(done)
+        await text_index.take_up(database, _take_up, told)
         await _index(link)
         await _changed(database, _end)
 
@@ -192,14 +186,9 @@ async def _drop(session: Session) -> None:
     await set_state(session, OFF)
 
 
-def _taking_up(after: tuple[int, str]) -> Callable[[Session], Awaitable[tuple[tuple[int, str] | None, int]]]:
-    """Takes up the texts of the next rows; gives the last of them, and how many they were."""
-
-    async def act(session: Session) -> tuple[tuple[int, str] | None, int]:
-        ((tenant, key, taken),) = await session.fetch(Everywhere(_TAKE_UP), (*after, _AT_ONCE))
-        return (None, 0) if key is None else ((tenant, key), taken)
-
-    return act
+async def _take_up(after: Last, session: Session) -> tuple[Last, int]:
+    ((tenant, key, taken),) = await session.fetch(Everywhere(_TAKE_UP), (*after, text_index.AT_ONCE))
+    return (after, 0) if key is None else ((tenant, key), taken)
 
 
 # Whoever changes or deletes rows holds the lock of those who write, which this has, too.

@@ -9,7 +9,7 @@ The rows' numbers begin with their tenant's, so what one tenant asks never looks
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from math import isqrt
 from typing import Final
 
@@ -20,7 +20,7 @@ from adjoin.store.database import Database, Session, Unavailable, Unusable
 from adjoin.store.grams import LENGTH, Joined, fts5
 from adjoin.store.rows import Among
 from adjoin.store.statements import Everywhere
-from adjoin.store.text_index import BUILDING, COLUMNS, OF, OFF, ON, Kept, Status, set_state, state
+from adjoin.store.text_index import BUILDING, COLUMNS, OF, OFF, ON, Kept, Last, Status, set_state, state
 from adjoin.store.where import Parameters
 
 _TEXTS: Final = "connector_texts"
@@ -103,12 +103,7 @@ _MISSED: Final = (
 async def switch_on(database: Database, told: Callable[[int], None]) -> None:
     """As `texts.switch_on`. Raises Unusable where this SQLite has no such index."""
     await database.write(_begin)
-    last: tuple[int, str] | None = (0, "")
-    done = 0
-    while last is not None:
-        last, taken = await database.write(_taking_up(last))
-        done += taken
-        told(done)
+    await text_index.take_up(database, _take_up, told)
     await database.write(lambda session: set_state(session, ON))
 
 
@@ -137,18 +132,13 @@ async def _begin(session: Session) -> None:
     await set_state(session, BUILDING)
 
 
-def _taking_up(after: tuple[int, str]) -> Callable[[Session], Awaitable[tuple[tuple[int, str] | None, int]]]:
-    """Takes up the texts of the next rows; gives the last of them, and how many they were."""
-
-    async def act(session: Session) -> tuple[tuple[int, str] | None, int]:
-        found = await session.fetch(Everywhere(_NEXT), (*after, _AT_ONCE))
-        if not found:
-            return None, 0
-        tenant, key = found[-1]
-        await session.fetch(Everywhere(_TAKE_UP), (*after, tenant, key))
-        return (tenant, key), len(found)
-
-    return act
+async def _take_up(after: Last, session: Session) -> tuple[Last, int]:
+    found = await session.fetch(Everywhere(_NEXT), (*after, text_index.AT_ONCE))
+    if not found:
+        return after, 0
+    last: Last = found[-1]
+    await session.fetch(Everywhere(_TAKE_UP), (*after, *last))
+    return last, len(found)
 
 
 def _text(row: str) -> str:
