@@ -28,7 +28,7 @@ import apsw
 from adjoin.store.commits import Commits
 from adjoin.store.database import Insertion, Numbers, Overloaded, Session, Unavailable, Unusable
 from adjoin.store.scanner import Scanner
-from adjoin.store.texts import Waiting
+from adjoin.store.texts_sqlite import Waiting
 
 T = TypeVar("T")
 
