@@ -13,31 +13,39 @@ from adjoin.service.errors import NotLicensed, NotPermitted, PersonalAccount, Un
 from adjoin.store import revocations, tenants
 from adjoin.store.database import Database
 from adjoin.store.memory import Memory
+from adjoin.store.revocations import Standing
 from adjoin.store.tenants import Tenant
 
 
-async def check_standing(database: Database, memory: Memory, caller: Caller, now: float) -> None:
+async def let_in(database: Database, memory: Memory, caller: Caller, now: float) -> Tenant:
+    """The tenant in which the caller acts at this Unix time: as `check_standing`, and then `admit`, in one question."""
+    standing = await check_standing(database, memory, caller, now)
+    return await admit(database, memory, caller, now) if standing is None else _licensed(standing.tenant, now)
+
+
+async def check_standing(database: Database, memory: Memory, caller: Caller, now: float) -> Standing | None:
     """Refuse a token whose application or person no longer is as it was when the token was made. Raises RevokedToken.
 
     What is kept here says nothing about the callers of external issuers: they are revoked where they come from.
     """
     if caller.issuer is not None or caller.client_id == CLI_CLIENT or caller.personal:
-        return
+        return None
     tenant, client, person = caller.tenant_id, caller.client_id, caller.subject
     if caller.kind is Kind.APPLICATION:
-        counts_from = await memory.recall(
-            database, (tenant, client), lambda session: revocations.program_counts_from(session, tenant, client)
+        standing = await memory.recall(
+            database, (tenant, client), lambda session: revocations.of_program(session, tenant, client)
         )
     else:
-        counts_from = await memory.recall(
+        standing = await memory.recall(
             database,
             (tenant, client, person),
-            lambda session: revocations.person_counts_from(session, tenant, client, person),
+            lambda session: revocations.of_person(session, tenant, client, person),
         )
-    if counts_from is None:
+    if standing is None:
         raise RevokedToken(int(now), caller.can_take_challenge)
-    if (caller.issued or 0) < counts_from:
-        raise RevokedToken(counts_from, caller.can_take_challenge)
+    if (caller.issued or 0) < standing.counts_from:
+        raise RevokedToken(standing.counts_from, caller.can_take_challenge)
+    return standing
 
 
 async def admit(database: Database, memory: Memory, caller: Caller, now: float) -> Tenant:
@@ -48,6 +56,10 @@ async def admit(database: Database, memory: Memory, caller: Caller, now: float) 
     tenant = await memory.recall(database, tenant_id, lambda session: tenants.find(session, tenant_id))
     if tenant is None:
         raise UnknownTenant
+    return _licensed(tenant, now)
+
+
+def _licensed(tenant: Tenant, now: float) -> Tenant:
     if not tenant.licensed(now):
         raise NotLicensed
     return tenant

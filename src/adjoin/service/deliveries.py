@@ -261,7 +261,7 @@ class Deliveries:
             return Standing.WAITS
         if not delivery.registered:
             return Standing.GOOD
-        known = await revocations.program_counts_from(reader, delivery.tenant_id, delivery.application)
+        known = await revocations.of_program(reader, delivery.tenant_id, delivery.application)
         return Standing.ENDED if known is None else Standing.GOOD
 
     async def _lifecycle(self, delivery: Delivery, now: int) -> tuple[str | None, bool | None]:

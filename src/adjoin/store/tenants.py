@@ -14,7 +14,10 @@ SUSPENDED: Final = "suspended"
 NO_LICENCE: Final = "none"
 LICENCES: Final = (ACTIVE, WARNING, SUSPENDED, NO_LICENCE)
 
-_COLUMNS: Final = "number, id, name, licence, created, licence_ends, least_connector_version"
+COLUMNS: Final = ("number", "id", "name", "licence", "created", "licence_ends", "least_connector_version")
+"""What a Tenant is made of, in this order."""
+
+_COLUMNS: Final = ", ".join(COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)

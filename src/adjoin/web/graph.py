@@ -108,10 +108,10 @@ class Graph:
         database, memory, known = self.installation.database, self.installation.memory, request.known
         if known is None or not self.parties.still(known.proof, now):
             known = await self._proven(request, now)
-        await access.check_standing(database, memory, known.proof.caller, now)
         if way.batch:
+            await access.check_standing(database, memory, known.proof.caller, now)
             return Known(known.proof)
-        known.tenant = await access.admit(database, memory, known.proof.caller, now)
+        known.tenant = await access.let_in(database, memory, known.proof.caller, now)
         known.generation = _NEVER if generation is None else generation
         if known is not request.known and request.digest is not None:
             self.heads.keep(request.digest, request.headers, request.origin, request.address, known)

@@ -1,0 +1,68 @@
+"""Two nodes on one PostgreSQL: what is acknowledged at one holds at the other from the next request on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from tests.conftest import Opens
+from tests.server import LIST, Server
+
+from adjoin.store import applications, revocations, tenants
+from adjoin.store.database import Session
+from adjoin.store.link import Link
+from adjoin.store.tenants import NO_LICENCE
+
+Nodes = tuple[Server, Server]
+
+
+@pytest.fixture(scope="module")
+def database_kind() -> str:
+    return "postgresql"
+
+
+@pytest.fixture
+def nodes(opens: Opens) -> Nodes:
+    return opens("one"), opens("two")
+
+
+def token_of(node: Server, client: str) -> str:
+    return node.token(client_id=client, subject=client)
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        (lambda session, number, app: revocations.revoke_application(session, number, app.id, 1_800_000_000), 401),
+        (lambda session, number, app: applications.remove(session, number, app.id), 401),
+        (lambda session, number, _: tenants.set_licence(session, number, NO_LICENCE), 403),
+        (lambda session, number, _: tenants.remove(session, number), 401),
+    ],
+)
+def test_a_caller_is_let_in_nowhere_once_it_is_said_at_one(
+    nodes: Nodes, change: Callable[[Session, int, Any], Any], status: int
+) -> None:
+    one, other = nodes
+    tenant = one.add_tenant("theirs")
+    app, _ = one.add_app("tool", tenant=tenant)
+    token = one.token(client_id=app.id, subject=app.id, tenant=tenant)
+    for _ in range(2):
+        assert [each.call("GET", LIST, token=token).status for each in nodes] == [200, 200]
+    one.write(lambda session: change(session, tenant.number, app))
+    assert [each.call("GET", LIST, token=token).status for each in (other, one)] == [status, status]
+
+
+def test_that_takes_one_question_beside_the_requests_own(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
+    app, _ = nodes[0].add_app("tool")
+    token, path = token_of(nodes[0], app.id), f"{LIST}/{nodes[0].create()['id']}"
+    asked: list[str] = []
+    fetch = Link.fetch
+
+    async def noted(link: Link, sql: str, parameters: Any = ()) -> Any:
+        asked.append(sql)
+        return await fetch(link, sql, parameters)
+
+    monkeypatch.setattr(Link, "fetch", noted)
+    assert nodes[1].call("GET", path, token=token).status == 200
+    assert len(asked) == 2
