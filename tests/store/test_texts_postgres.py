@@ -224,6 +224,19 @@ class TestSwitch:
 
         on(url, act)
 
+    def test_is_given_up_where_the_table_is_never_free(self, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(texts_postgres, "_PATIENCE", (1, 1))
+
+        async def act(database: Database) -> None:
+            connection = await asyncpg.connect(url)
+            await connection.execute(f"BEGIN; LOCK TABLE {TABLE.name} IN SHARE MODE")
+            with pytest.raises(Unusable, match="in use all the time"):
+                await texts.switch_on(database)
+            await connection.close()
+            assert (await texts.status(database.reader)).state == text_index.OFF
+
+        on(url, act)
+
     @pytest.mark.parametrize("role", ["another", "postgres"])
     def test_is_refused_to_a_role_that_has_not_the_tables(self, url: str, postgresql: Databases, role: str) -> None:
         name = name_of(url)

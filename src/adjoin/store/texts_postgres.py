@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from math import isqrt
 from typing import Final
 
@@ -40,7 +41,9 @@ _TEXTS: Final = "connector_texts"
 _BY_GRAMS: Final = f"{_TEXTS}_by_grams"
 _SWITCH_LOCK: Final = 0x61646A74  # "adjt"
 _LONG: Final = 24 * 3_600.0
-_TRIES: Final = 40
+# Milliseconds that a table which is in use is waited for, time after time. What the server does to it by itself makes
+# way after a second.
+_PATIENCE: Final = (*[250] * 20, *[1_500] * 3)
 _SHOWN: Final = "(SELECT NULLIF(current_setting('adjoin.tenant', true), '')::integer)"
 _SOUGHT: Final = "(SELECT COALESCE(NULLIF(current_setting('adjoin.sought', true), ''), '{}')::integer[])"
 
@@ -152,20 +155,21 @@ async def _switching(database: Database) -> AsyncIterator[Link]:
 async def _changed(database: Database, act: Callable[[Session], Awaitable[None]]) -> None:
     """Change tables that are in use: who waits for one keeps all that come after waiting, so that it soon gives way."""
 
-    async def patiently(session: Session) -> None:
-        await session.fetch(Everywhere("SET LOCAL lock_timeout = '250ms'"))
+    async def patiently(session: Session, milliseconds: int) -> None:
+        await session.fetch(Everywhere(f"SET LOCAL lock_timeout = '{milliseconds}ms'"))
         await act(session)
 
-    for at in range(1, _TRIES + 1):
+    for milliseconds in _PATIENCE:
         try:
-            await database.write(patiently)
+            await database.write(partial(patiently, milliseconds=milliseconds))
         except asyncpg.InsufficientPrivilegeError as error:
             raise Unusable(f"The role that adjoin has may not switch the text index: {error}.") from None
         except Unavailable as refusal:
-            if at == _TRIES or not isinstance(refusal.__cause__, asyncpg.LockNotAvailableError):
+            if not isinstance(refusal.__cause__, asyncpg.LockNotAvailableError):
                 raise
         else:
             return
+    raise Unusable("The tables of connectors are in use all the time; try again when less is being asked.")
 
 
 async def _begin(session: Session) -> None:
