@@ -284,7 +284,7 @@ CREATE OR REPLACE FUNCTION {_TEXTS}_holding(seed bigint, sought text[], most big
 LANGUAGE plpgsql STABLE SET search_path FROM CURRENT
 SET enable_seqscan TO off SET enable_indexscan TO off SET enable_indexonlyscan TO off AS $$
 DECLARE
-    found text[] := '{{}}';
+    keys text[] := '{{}}';
     hashes integer[];
     one text;
 BEGIN
@@ -295,18 +295,18 @@ BEGIN
         END LOOP;
         IF row_security_active('{_TEXTS}') THEN
             PERFORM set_config('adjoin.sought', hashes::text, true);
-            found := found || ARRAY(SELECT id FROM {_TEXTS} LIMIT most - cardinality(found));
+            keys := keys || ARRAY(SELECT id FROM {_TEXTS} LIMIT most - cardinality(keys));
         ELSE
-            found := found || ARRAY(SELECT id FROM {_TEXTS} WHERE tenant = abs(seed)
-                AND grams OPERATOR(pg_catalog.@>) hashes LIMIT most - cardinality(found));
+            keys := keys || ARRAY(SELECT id FROM {_TEXTS} WHERE tenant = abs(seed)
+                AND grams OPERATOR(pg_catalog.@>) hashes LIMIT most - cardinality(keys));
         END IF;
-        EXIT WHEN cardinality(found) >= most;
+        EXIT WHEN cardinality(keys) >= most;
     END LOOP;
     PERFORM set_config('adjoin.sought', '{{}}', true);
-    IF most = {_MOST_LED_TO} AND cardinality(found) >= most THEN
+    IF most = {_MOST_LED_TO} AND cardinality(keys) >= most THEN
         RAISE query_canceled USING MESSAGE = 'the text index leads to too many rows';
     END IF;
-    RETURN found;
+    RETURN keys;
 END $$
 """
 _DROPPING: Final = (

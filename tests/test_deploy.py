@@ -1,0 +1,31 @@
+"""The units for systemd: they run commands that there are, with options that those have."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from typing import Final
+
+import pytest
+from typer.testing import CliRunner
+
+from adjoin.cli.main import command_line
+
+UNITS: Final = sorted((Path(__file__).parents[1] / "deploy").glob("*.service"))
+
+
+def test_there_is_one_for_the_service_and_one_for_a_connector() -> None:
+    assert [each.name for each in UNITS] == ["adjoin-connector.service", "adjoin.service"]
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_each_runs_a_command_with_options_of_its_own(unit: Path) -> None:
+    (line,) = re.findall(r"^ExecStart=(.+)$", unit.read_text("utf-8"), re.MULTILINE)
+    program, *arguments = shlex.split(line)
+    assert program == "/opt/adjoin/.venv/bin/adjoin"
+    command = [each for each in arguments[:2] if not each.startswith("--")]
+    said = CliRunner().invoke(command_line(command), [*command, "--help"], env={"COLUMNS": "200", "TERM": "dumb"})
+    assert said.exit_code == 0
+    for option in (each for each in arguments if each.startswith("--")):
+        assert option in said.stdout
