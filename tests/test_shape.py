@@ -45,6 +45,7 @@ BESIDE: Final = {
     "web/test_login_pages.py": ["login/pages.py", "login/tickets.py"],
     "web/test_login_people.py": ["login/authorize.py"],
     "web/test_paging.py": ["operations.py"],
+    "web/test_nodes.py": ["graph.py"],
     "web/test_racing_creates.py": ["operations.py"],
     "web/test_revocation.py": ["failures.py", "graph.py"],
     "web/test_silence.py": ["operations.py"],
