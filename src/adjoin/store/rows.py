@@ -247,6 +247,27 @@ async def insert(session: Session, table: Table, tenant: int, values: Mapping[st
     return Stored(table.row(shown), version)
 
 
+@lru_cache(maxsize=64)
+def places(table: Table) -> Mapping[str, int]:
+    """Where among a row's cells those of each property begin."""
+    names = [each.name for each, _ in table.columns]
+    return {name: 2 + names.index(name) for name in names}
+
+
+def cells(table: Table, values: Mapping[str, Value]) -> list[object]:
+    """The cells of a row with these properties: the tenant, the row's version, and what each property holds.
+
+    What is not known yet is None, to be put in by whoever has rows that are mostly alike.
+    """
+    held = [cell for name, hold in table.holders for cell in hold(values.get(name))]
+    return [None, None, *held]
+
+
+async def add(session: Session, table: Table, whole: Sequence[object]) -> None:
+    """Insert a row from its cells. Its key has to be free."""
+    await session.insert(_insertion(table), whole)
+
+
 async def update(
     session: Session, table: Table, tenant: int, key: str, values: Mapping[str, Value], now: int = 0
 ) -> Stored | None:
