@@ -217,7 +217,8 @@ class SQLite:
         self._commits.waiting = lambda: self._waiting
         self._reader = _Reading(self._read)
         self._loop = asyncio.get_running_loop()
-        self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._jobs: list[_Job] = []
+        self._queue: queue.SimpleQueue[list[_Job] | None] = queue.SimpleQueue()
         self._generation: int | None = None
         self._waiting = 0
         self._closed = False
@@ -257,13 +258,22 @@ class SQLite:
             raise Overloaded("More writes are waiting than the service takes on.")
         future: asyncio.Future[T] = self._loop.create_future()
         self._waiting += 1
-        self._queue.put((act, future))
+        if not self._jobs:
+            self._loop.call_soon(self._hand_over)
+        self._jobs.append((act, future))
         return await future
+
+    def _hand_over(self) -> None:
+        """Give the writer what came in one turn of the event loop, together: it would begin with the first alone."""
+        jobs, self._jobs = self._jobs, []
+        if jobs:
+            self._queue.put(jobs)
 
     async def close(self) -> None:
         if self._closed:
             return
         self._closed = True
+        self._hand_over()
         self._queue.put(None)
         await self._scanner.close()
         await asyncio.to_thread(self._thread.join)
@@ -271,7 +281,9 @@ class SQLite:
 
     def _write_until_closed(self, connection: apsw.Connection) -> None:
         session = _Connected(connection)
-        while (jobs := self._next_group()) is not None:
+        left: list[_Job] = []
+        while (waiting := self._come(left)) is not None:
+            jobs, left = waiting[:_GROUP_LIMIT], waiting[_GROUP_LIMIT:]
             began = time.perf_counter()
             try:
                 outcomes = _commit(connection, session, jobs)
@@ -282,20 +294,18 @@ class SQLite:
             self._loop.call_soon_threadsafe(self._settle, outcomes)
         connection.close()
 
-    def _next_group(self) -> list[_Job] | None:
-        first = self._queue.get()
-        if first is None:
-            return None
-        jobs = [first]
-        while len(jobs) < _GROUP_LIMIT:
+    def _come(self, left: list[_Job]) -> list[_Job] | None:
+        """What is left of earlier jobs, and all that have come meanwhile; None at the end."""
+        jobs = left or self._queue.get()
+        while jobs is not None:
             try:
-                job = self._queue.get_nowait()
+                more = self._queue.get_nowait()
             except queue.Empty:
                 break
-            if job is None:
+            if more is None:
                 self._queue.put(None)
                 break
-            jobs.append(job)
+            jobs = jobs + more
         return jobs
 
     def _settle(self, outcomes: list[_Outcome]) -> None:
