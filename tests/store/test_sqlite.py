@@ -45,7 +45,7 @@ class TestGroupCommit:
 
     def test_what_has_gathered_goes_on_gathering_beside_a_statement_apart(self, path: Path) -> None:
         async def apart(session: Session) -> int:
-            await session.insert(SETTING, ("a", b""))
+            session.insert(SETTING, ("a", b""))
             ((unseen,),) = await session.fetch_apart("SELECT count(*) FROM settings")
             ((seen,),) = await session.fetch("SELECT count(*) FROM settings")
             return int(seen - unseen)

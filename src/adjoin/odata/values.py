@@ -76,12 +76,16 @@ class Instant(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         """As Graph prints it: fraction without trailing zeros, none when it is zero, `Z` for a zero offset."""
-        minute, rest = divmod(self.ticks + self.offset * _TICKS_PER_MINUTE, _TICKS_PER_MINUTE)
-        second, fraction = divmod(rest, TICKS_PER_SECOND)
-        text = f"{_minute_text(minute)}:{second:02}"
-        if fraction:
-            text += f".{fraction:07}".rstrip("0")
-        return text + (_offset_text(self.offset) if self.offset else "Z")
+        ticks, zone = self.ticks, "Z"
+        if self.offset:
+            ticks, zone = ticks + self.offset * _TICKS_PER_MINUTE, _offset_text(self.offset)
+        minute = _minute_text(ticks // _TICKS_PER_MINUTE)
+        second, fraction = ticks // TICKS_PER_SECOND % 60, ticks % TICKS_PER_SECOND
+        if not fraction:
+            return f"{minute}:{second:02}{zone}"
+        if fraction % 10:
+            return f"{minute}:{second:02}.{fraction:07}{zone}"
+        return f"{minute}:{second:02}." + f"{fraction:07}".rstrip("0") + zone
 
 
 # Date-times that come one after the other mostly tell of the same minutes.

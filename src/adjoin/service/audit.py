@@ -108,7 +108,7 @@ class Recorder(msgspec.Struct, frozen=True):
         await self._add(session, tenant, (activity, operation, SUCCESS, _COMPONENT), resource)
         if self.logs and kind.tracked and resource.resource_id is not None:
             now = ticks_of(self.now)
-            await changes.append(session, tenant, resource.resource_id, _KINDS[operation], now)
+            changes.append(session, tenant, resource.resource_id, _KINDS[operation], now)
             if self.turns.take(("changes", tenant), self.now):
                 await changes.drop_old(session, tenant, now)
 
@@ -148,7 +148,7 @@ class Recorder(msgspec.Struct, frozen=True):
         event[_AT], event[_AT + 1] = str(at), at.ticks
         event[_CORRELATION] = _guid_or(self.correlation, self.new_id)
         event[_RESOURCES] = _json([resource])
-        await rows.add(session, _TABLE, event)
+        rows.add(session, _TABLE, event)
         if self.turns.take((_TABLE.name, tenant), self.now):
             oldest = time_ordered_guid(max(int(self.now * 1_000) - self.keep_days * _DAY_MS, 0), bytes(10))
             await rows.drop_before(session, _TABLE, tenant, oldest, _DROPPED_AT_ONCE)

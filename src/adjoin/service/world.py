@@ -13,6 +13,9 @@ from adjoin.odata.values import time_ordered_guid
 
 _BLOCK: Final = 4_096
 _PIECE: Final = 16
+# Of a millisecond: as many as fit in the twelve bits behind it.
+_PARTS: Final = 4_096
+_PARTS_PER_SECOND: Final = 1_000 * _PARTS
 # The two bits that say which kind of GUID it is, put in place of a random digit's upper two (RFC 9562, 4.1).
 _VARIANT: Final = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
@@ -48,8 +51,12 @@ class World:
     random: Callable[[int], bytes] = os.urandom
 
     def new_id(self) -> str:
-        """A new GUID, greater than those of milliseconds before."""
-        return time_ordered_guid(int(self.now() * 1000), self.random(10))
+        """A new GUID, greater than those made before, as far as the clock tells: RFC 9562, 6.2, method 3.
+
+        Rows that come in the order of their keys cost the database least.
+        """
+        milliseconds, part = divmod(int(self.now() * _PARTS_PER_SECOND), _PARTS)
+        return time_ordered_guid(milliseconds, part.to_bytes(2) + self.random(8))
 
     def new_request_id(self) -> str:
         """A new GUID that tells nothing (RFC 9562 version 4)."""

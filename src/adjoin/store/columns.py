@@ -139,9 +139,10 @@ class Table:
         return tuple(at for at, each in enumerate(self.type.properties) if each.type is Primitive.BOOLEAN)
 
     @cached_property
-    def holders(self) -> tuple[tuple[str, Callable[[Value], tuple[object, ...]]], ...]:
-        """For each property its name, and what makes of its value what its columns hold."""
-        return tuple((each.name, _holder(each)) for each in self.type.properties)
+    def holders(self) -> tuple[tuple[str, Callable[[Value], tuple[object, ...]] | None], ...]:
+        """For each property its name, and what makes of its value what its columns hold; None: it is held as it is."""
+        held = ((each.name, _holder(each)) for each in self.type.properties)
+        return tuple((name, None if hold is _as_it_is else hold) for name, hold in held)
 
     def rows(self, fetched: Sequence[Sequence[Any]], now: int = 0) -> list[Row]:
         """Rows as they go on the wire at this time (ticks), from what `selected` fetched and whatever stands behind."""
@@ -234,4 +235,8 @@ def _holder(declared: Property) -> Callable[[Value], tuple[object, ...]]:
         return lambda value: (str(value), value.ticks) if isinstance(value, Instant) else (None, None)
     if _folds(declared):
         return lambda value: (value, fold(value) if isinstance(value, str) else None)
-    return lambda value: (value,)
+    return _as_it_is
+
+
+def _as_it_is(value: Value) -> tuple[object, ...]:
+    return (value,)

@@ -68,8 +68,8 @@ class Session(Protocol):
         """Whether the database keeps the tables of counts itself, as triggers do."""
         ...
 
-    async def insert(self, insertion: Insertion, row: Sequence[object]) -> None:
-        """Insert a row, at the latest before the next fetch or the end of the transaction.
+    def insert(self, insertion: Insertion, row: Sequence[object]) -> None:
+        """Insert a row, not at once: at the latest before the next fetch or the end of the transaction.
 
         Rows that gather meanwhile, of neighbours in the same commit too, may go into one statement. What the database
         has against a row can come as late as that: look before whether its key is free.

@@ -98,7 +98,7 @@ class _Asking:
             await self.link.ready_to_add(gathered)
             await self.link.add(gathered)
 
-    async def insert(self, insertion: Insertion, row: Sequence[object]) -> None:
+    def insert(self, insertion: Insertion, row: Sequence[object]) -> None:
         self.gathered.setdefault(insertion, []).append(row)
         self.changes += 1
 

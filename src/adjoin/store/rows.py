@@ -236,14 +236,19 @@ async def insert(session: Session, table: Table, tenant: int, values: Mapping[st
     cells: list[object] = [tenant, version]
     shown: list[object] = []
     for name, hold in table.holders:
-        held = hold(values[name])
-        cells += held
-        shown.append(held[0])
+        given = values[name]
+        if hold is None:
+            cells.append(given)
+            shown.append(given)
+        else:
+            held = hold(given)
+            cells += held
+            shown.append(held[0])
     for at in table.secrets:
         shown[at] = None
     if table.silence is not None:
         shown.append(NEVER)
-    await session.insert(_insertion(table), cells)
+    session.insert(_insertion(table), cells)
     return Stored(table.row(shown), version)
 
 
@@ -259,13 +264,12 @@ def cells(table: Table, values: Mapping[str, Value]) -> list[object]:
 
     What is not known yet is None, to be put in by whoever has rows that are mostly alike.
     """
-    held = [cell for name, hold in table.holders for cell in hold(values.get(name))]
-    return [None, None, *held]
+    return [None, None, *(cell for each in table.type.properties for cell in stored(each, values.get(each.name)))]
 
 
-async def add(session: Session, table: Table, whole: Sequence[object]) -> None:
+def add(session: Session, table: Table, whole: Sequence[object]) -> None:
     """Insert a row from its cells. Its key has to be free."""
-    await session.insert(_insertion(table), whole)
+    session.insert(_insertion(table), whole)
 
 
 async def update(

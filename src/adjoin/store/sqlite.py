@@ -132,9 +132,8 @@ class _Reading:
         except apsw.Error as error:
             raise _refused(error) from error
 
-    async def insert(self, insertion: Insertion, row: Sequence[object]) -> None:
-        """Refused by the connection, as any change is."""
-        self._all(insertion.text(1), row)
+    def insert(self, insertion: Insertion, row: Sequence[object]) -> None:
+        raise RuntimeError(f"Rows are inserted in a transaction: {insertion.into}, {len(row)} values.")
 
 
 class _Connected(_Reading):
@@ -148,12 +147,16 @@ class _Connected(_Reading):
         self.texts = Waiting(connection)
 
     @property
-    def changes(self) -> tuple[int, int]:
+    def changes(self) -> int:
         """Another after each change."""
-        return self._connection.total_changes(), self._inserted
+        return self._connection.total_changes() + self._inserted
 
-    async def insert(self, insertion: Insertion, row: Sequence[object]) -> None:
-        self._gathered.setdefault(insertion, []).append(row)
+    def insert(self, insertion: Insertion, row: Sequence[object]) -> None:
+        rows = self._gathered.get(insertion)
+        if rows is None:
+            self._gathered[insertion] = [row]
+        else:
+            rows.append(row)
         self._inserted += 1
 
     def put_in(self) -> None:
