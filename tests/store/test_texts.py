@@ -456,6 +456,7 @@ def test_the_index_leads_the_way(file: Path, order: str, also: str, silent: bool
 
         class Told:
             keeps_counts = True
+            writes_json = True
 
             async def fetch(self, sql: str, parameters: Any = ()) -> list[tuple[Any, ...]]:
                 if " ORDER BY " in sql:

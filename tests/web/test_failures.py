@@ -801,6 +801,7 @@ class Slow:
     """Reads that are never done in their time."""
 
     keeps_counts = False
+    writes_json = False
 
     async def fetch(self, _sql: str, _parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         raise TooSlow("The query was not done within 5 seconds.")

@@ -18,6 +18,7 @@ from adjoin.odata import held
 from adjoin.odata.edm import ComplexType, EntityType, Property
 from adjoin.odata.headers import Detail
 from adjoin.odata.path import Resource
+from adjoin.odata.written import Written
 
 Row = Sequence[str | int | bool | msgspec.Raw | None]
 
@@ -93,20 +94,27 @@ def entity(
 
 def collection(
     place: Place,
-    rows: Sequence[Row],
+    rows: Sequence[Row] | Written,
     select: tuple[str, ...] = (),
     detail: Detail = Detail.MINIMAL,
     count: int | str | None = None,
     next_link: str | None = None,
 ) -> bytes:
-    """A collection, or a page of one; the link to the next page stands before the values, as Graph puts it."""
-    shape = _shape(place.resource.type, select, detail, False)
+    """A collection, or a page of one; the link to the next page stands before the values, as Graph puts it.
+
+    Rows that are written already are whole, and at minimal detail.
+    """
+    value: list[Any] | msgspec.Raw
+    if isinstance(rows, Written):
+        value = msgspec.Raw(b"[%b]" % rows.text)
+    else:
+        value = _shape(place.resource.type, select, detail, False).make_all(place, rows)
     return _ENCODER.encode(
         _Collection(
             context=msgspec.UNSET if detail is Detail.NONE else place.context(select),
             count=msgspec.UNSET if count is None else count,
             next_link=msgspec.UNSET if next_link is None else next_link,
-            value=shape.make_all(place, rows),
+            value=value,
         )
     )
 
@@ -179,7 +187,7 @@ class _Collection(msgspec.Struct, kw_only=True):
     context: str | msgspec.UnsetType = msgspec.field(name="@odata.context", default=msgspec.UNSET)
     count: int | str | msgspec.UnsetType = msgspec.field(name="@odata.count", default=msgspec.UNSET)
     next_link: str | msgspec.UnsetType = msgspec.field(name="@odata.nextLink", default=msgspec.UNSET)
-    value: list[Any]
+    value: list[Any] | msgspec.Raw
 
 
 class _Shape:

@@ -15,6 +15,7 @@ from adjoin.odata.edm import EntityType
 from adjoin.odata.paging import Continuation
 from adjoin.odata.query import Query
 from adjoin.odata.values import BadValue, parse_guid, ticks_of
+from adjoin.odata.written import Written
 from adjoin.service import removal, repeats
 from adjoin.service.audit import Recorder
 from adjoin.service.errors import NotFound, Taken
@@ -32,11 +33,15 @@ PAGE_SIZE: Final = 1_000
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """Which part of a list is asked for: the query, the size of a page, and where an earlier page ended."""
+    """Which part of a list is asked for: the query, the size of a page, and where an earlier page ended.
+
+    With `written` its entities may come as JSON, whole and at minimal detail.
+    """
 
     query: Query
     page_size: int = PAGE_SIZE
     continuation: Continuation | None = None
+    written: bool = False
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -45,6 +50,8 @@ class Page(msgspec.Struct, frozen=True):
     rows: Sequence[Row]
     continuation: Continuation | None
     count: int | None
+    written: Written | None = None
+    """Its entities, if they came as JSON; there are no rows then."""
 
 
 def _unconditional(_: int) -> None:
@@ -102,6 +109,7 @@ async def page(database: Database, tenant: Tenant, entity: EntityType, wanted: W
         order=query.order,
         skip=0 if goes_on else query.skip,
         after=Mark(goes_on.after, goes_on.values) if goes_on else None,
+        written=wanted.written,
     )
     ticks = ticks_of(now)
     part = msgspec.structs.replace(part, silent=await rows.silent(database.reader, table, tenant.number, part, ticks))
@@ -110,15 +118,15 @@ async def page(database: Database, tenant: Tenant, entity: EntityType, wanted: W
     else:
         session, most = database.scanner, part.limit + part.skip
         part = msgspec.structs.replace(part, among=await texts.among(database, table, tenant.number, part.where, most))
-    found, mark_of = await rows.page(session, table, tenant.number, part, ticks)
-    shown = found[:limit]
+    found, mark_of = await rows.find(session, table, tenant.number, part, ticks)
+    shown = found.first(limit) if isinstance(found, Written) else found[:limit]
     left = None if remaining is None else remaining - len(shown)
     continuation = None
     if len(found) > limit and shown and left != 0:
         last = mark_of(limit - 1)
         continuation = Continuation(last.key, last.values, left, size)
     number = await count(database, tenant, entity, now, query.where) if query.count else None
-    return Page(shown, continuation, number)
+    return Page((), continuation, number, shown) if isinstance(shown, Written) else Page(shown, continuation, number)
 
 
 async def count(database: Database, tenant: Tenant, entity: EntityType, now: float, where: Bound | None = None) -> int:

@@ -144,13 +144,22 @@ class Table:
         held = ((each.name, _holder(each)) for each in self.type.properties)
         return tuple((name, None if hold is _as_it_is else hold) for name, hold in held)
 
+    @cached_property
+    def _lone(self) -> tuple[int, Mapping[int, str], int] | None:
+        """Where nothing has to be turned but what the clock changes: its place, its names, and how long it is kept."""
+        if self.silence is None or len(self._enums) != 1 or self._booleans or self._documents:
+            return None
+        ((at, names),) = self._enums
+        return at, names, self.silence.steps[0][0]
+
     def rows(self, fetched: Sequence[Sequence[Any]], now: int = 0) -> list[Row]:
         """Rows as they go on the wire at this time (ticks), from what `selected` fetched and whatever stands behind."""
-        silence, width = self.silence, self.width
-        if silence is None or len(self._enums) != 1 or self._booleans or self._documents:
+        silence, width, lone = self.silence, self.width, self._lone
+        if silence is None or lone is None:
             return [self.row(each[:width], now) for each in fetched]
         # The most frequent case in one expression: a page has up to a thousand rows.
-        ((at, names),), last, fresh = self._enums, width - 1, now - silence.steps[0][0]
+        (at, names, kept), last = lone, width - 1
+        fresh = now - kept
         return [
             (
                 *each[:at],
@@ -169,6 +178,10 @@ class Table:
 
         What shows otherwise by the clock alone has another version, too.
         """
+        lone = self._lone
+        if lone is not None and fetched[-2] > now - lone[2]:
+            at, names, _ = lone
+            return Stored((*fetched[:at], names.get(fetched[at]), *fetched[at + 1 : -2]), fetched[-1])
         version = int(fetched[-1])
         if self.silence is not None:
             version += self.silence.step_at(fetched[-2], now) * _STEP

@@ -68,6 +68,11 @@ class Session(Protocol):
         """Whether the database keeps the tables of counts itself, as triggers do."""
         ...
 
+    @property
+    def writes_json(self) -> bool:
+        """Whether the database can write pages as JSON by itself (`writing.py`)."""
+        ...
+
     def insert(self, insertion: Insertion, row: Sequence[object]) -> None:
         """Insert a row, not at once: at the latest before the next fetch or the end of the transaction.
 

@@ -75,6 +75,7 @@ class _Asking:
     """The session that the jobs of a group are given."""
 
     keeps_counts = False
+    writes_json = False
 
     def __init__(self, begin: Callable[[], Awaitable[Link]]) -> None:
         self._begin = begin

@@ -31,6 +31,7 @@ class Readers:
     """A session over at most so many connections. What fails for a lost connection is tried once more on another."""
 
     keeps_counts = False
+    writes_json = False
 
     def __init__(self, connect: Callable[[], Awaitable[Link]], most: int, patience: float | None = None) -> None:
         """`patience` is how long one may wait for its turn, in seconds; None: as long as it takes."""

@@ -9,32 +9,37 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 
 from adjoin.odata.bound import Bound, Constant, Field, Operation, Order, Sort
+from adjoin.odata.written import Written
 from adjoin.store.columns import Row, Stored, Table, Value, columns, stored
 from adjoin.store.counts import by_counts
 from adjoin.store.database import Insertion, Session
 from adjoin.store.reach import FEW_SILENT, joined, shows_one
 from adjoin.store.silence import NEVER, Silence
 from adjoin.store.where import Parameters, condition, following, order, value
+from adjoin.store.writing import written
 
 
 async def get(session: Session, table: Table, tenant: int, key: str, now: int = 0) -> Stored | None:
     """The row with this key, or None."""
     found = await session.fetch(table.by_key, (tenant, key))
-    if not found or (table.silence is not None and table.silence.removed_at(found[0][-2], now)):
+    if not found:
         return None
-    return table.stored(found[0], now)
+    row, silence = found[0], table.silence
+    if silence is not None and now - row[-2] >= silence.removed_after:
+        return None
+    return table.stored(row, now)
 
 
 class Part(msgspec.Struct, frozen=True):
     """Which rows are wanted: those that `where` holds for, in `order`, from behind `after` and `skip` more.
 
     `among` is set where an index leads to the few that `where` can hold for (`texts.py`), and `silent` is what `silent`
-    tells, if it was asked.
+    tells, if it was asked. With `written` they may come as JSON, from a database that writes it.
     """
 
     limit: int
@@ -44,7 +49,11 @@ class Part(msgspec.Struct, frozen=True):
     after: Mark | None = None
     among: Among | None = None
     silent: int | None = None
+    written: bool = False
 
+
+Found: TypeAlias = tuple[list[Row] | Written, Callable[[int], "Mark"]]
+"""Rows, and what tells where the one of a number stands; of those that are written, where the last of some does."""
 
 Among = Callable[[Parameters], str]
 """Writes the condition of a row that is among some."""
@@ -61,6 +70,14 @@ async def page(
     session: Session, table: Table, tenant: int, part: Part, now: int = 0
 ) -> tuple[list[Row], Callable[[int], Mark]]:
     """The wanted rows, and what tells where the one of a number stands."""
+    found, mark_of = await find(session, table, tenant, part, now)
+    if isinstance(found, Written):
+        raise TypeError("Rows were asked for as they are written.")
+    return found, mark_of
+
+
+async def find(session: Session, table: Table, tenant: int, part: Part, now: int = 0) -> Found:
+    """The wanted rows, written if that was asked for and the database does it."""
     parameters = Parameters(tenant, table=table, now=now)
     if table.silence is not None and _asks_clock(table.silence, part):
         number = await silent(session, table, tenant, part, now) if part.silent is None else part.silent
@@ -75,9 +92,7 @@ async def page(
     return await _read(session, table, part, now, parameters, _there(table, parameters))
 
 
-async def _one_shown(
-    session: Session, table: Table, part: Part, now: int, parameters: Parameters
-) -> tuple[list[Row], Callable[[int], Mark]]:
+async def _one_shown(session: Session, table: Table, part: Part, now: int, parameters: Parameters) -> Found:
     """A page of one value of what the clock changes, in the order of keys, where it changed few."""
 
     def cut() -> str:
@@ -88,12 +103,24 @@ async def _one_shown(
     return await _read(session, table, part, now, parameters, _there(table, parameters))
 
 
-async def _read(
-    session: Session, table: Table, part: Part, now: int, parameters: Parameters, there: str
-) -> tuple[list[Row], Callable[[int], Mark]]:
+async def _read(session: Session, table: Table, part: Part, now: int, parameters: Parameters, there: str) -> Found:
     """A page by one statement; `there` is the condition of a row that may be in it."""
+    if part.written and not part.order and session.writes_json:
+        entities = f"SELECT {written(table, parameters, now)} AS entity {_rows(table, part, parameters, there)}"
+        sql = f"SELECT count(*), CAST(group_concat(entity, ',') AS BLOB) FROM ({entities})"
+        ((number, text),) = await session.fetch(sql, parameters.values)
+        found = Written(table.type, number, text or b"")
+        return found, lambda number: Mark(found.first(number + 1).last_key, ())
     marks = "".join(f", {value(each.by, parameters)}" for each in part.order)
-    sql = f"SELECT {table.selected}{marks} FROM {table.name} WHERE "
+    sql = f"SELECT {table.selected}{marks} {_rows(table, part, parameters, there)}"
+    width, key_at = table.width, table.key_at
+    fetched = await session.fetch(sql, parameters.values)
+    return table.rows(fetched, now), lambda number: Mark(fetched[number][key_at], fetched[number][width:])
+
+
+def _rows(table: Table, part: Part, parameters: Parameters, there: str) -> str:
+    """Which rows a page has, and in which order, from FROM on."""
+    sql = f"FROM {table.name} WHERE "
     if part.among is not None:
         sql += f"{part.among(parameters)} AND "
     if part.where is not None:
@@ -103,15 +130,13 @@ async def _read(
     if part.after is not None:
         sql += f" AND {following(part.order, part.after.values, table.key, part.after.key, parameters)}"
     sql += f" ORDER BY {order(part.order, table.key, parameters)} LIMIT {parameters.add(part.limit)}"
-    if part.skip:
-        sql += f" OFFSET {parameters.add(part.skip)}"
-    width, key_at = table.width, table.key_at
-    fetched = await session.fetch(sql, parameters.values)
-    return table.rows(fetched, now), lambda number: Mark(fetched[number][key_at], fetched[number][width:])
+    return f"{sql} OFFSET {parameters.add(part.skip)}" if part.skip else sql
 
 
 def _asks_clock(silence: Silence, part: Part) -> bool:
     """Whether a page depends on what the clock changes."""
+    if part.where is None and not part.order:
+        return False
     waiting = [each.by for each in part.order]
     if part.where is not None:
         waiting.append(part.where)
@@ -157,9 +182,7 @@ async def _is_dense(session: Session, table: Table, tenant: int, part: Part, now
     return False
 
 
-async def _value_by_value(
-    session: Session, table: Table, tenant: int, part: Part, now: int
-) -> tuple[list[Row], Callable[[int], Mark]]:
+async def _value_by_value(session: Session, table: Table, tenant: int, part: Part, now: int) -> Found:
     """A page in the order of what the clock changes: one value's rows after the other's, each found by index."""
     first, *rest = part.order
     enum = first.by.enum

@@ -55,10 +55,13 @@ class Silence:
     def removed_at(self, since: int, now: int) -> bool:
         return now - since >= self.removed_after
 
-    def shown(self, now: int, add: Add) -> str:
-        """The value shown, as SQL."""
-        cases = (f"WHEN {self.column} <= {add(now - after)} THEN {add(value)}" for after, value in reversed(self.steps))
-        return f"CASE {' '.join(cases)} ELSE {self.property} END"
+    def shown(self, now: int, add: Add, write: Callable[[int], str] | None = None, kept: str | None = None) -> str:
+        """The value shown, as SQL: by its number, or as `write` has each and the SQL `kept` has the one kept."""
+        said = write or add
+        cases = (
+            f"WHEN {self.column} <= {add(now - after)} THEN {said(value)}" for after, value in reversed(self.steps)
+        )
+        return f"CASE {' '.join(cases)} ELSE {kept or self.property} END"
 
     def shows(self, values: Collection[int], now: int, add: Add, others: Others | None) -> str:
         """The condition of a row that shows one of these values.

@@ -116,6 +116,7 @@ class _Reading:
     """A session over one connection that only reads. Its coroutine never suspends."""
 
     keeps_counts = True
+    writes_json = True
 
     def __init__(self, connection: apsw.Connection) -> None:
         self._execute = connection.execute
@@ -134,6 +135,45 @@ class _Reading:
 
     def insert(self, insertion: Insertion, row: Sequence[object]) -> None:
         raise RuntimeError(f"Rows are inserted in a transaction: {insertion.into}, {len(row)} values.")
+
+
+class _Turns(_Reading):
+    """As `_Reading`, with one transaction for all that is read in one turn of the event loop.
+
+    To begin one costs as much as to read a row. What is ready in a turn has come before its first read, and so is told
+    all that was kept when it came. What comes later stands behind the end of the transaction in the loop's queue.
+    """
+
+    def __init__(self, connection: apsw.Connection, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(connection)
+        self._loop = loop
+        self._begun = False
+        self._version: int | None = None
+
+    def _all(self, sql: str, parameters: Sequence[object]) -> list[tuple[Any, ...]]:
+        try:
+            if not self._begun:
+                self._begin()
+            return self._execute(sql, parameters).fetchall()
+        except apsw.Error as error:
+            raise _refused(error) from error
+
+    def version(self) -> int:
+        """Another whenever anybody else has changed the file since, as of this turn."""
+        if self._version is None:
+            self._version = int(self._all("PRAGMA data_version", ())[0][0])
+        return self._version
+
+    def _begin(self) -> None:
+        self._execute("BEGIN")
+        self._begun = True
+        self._loop.call_soon(self.end)
+
+    def end(self) -> None:
+        """End the transaction, if there is one."""
+        if self._begun:
+            self._begun, self._version = False, None
+            self._execute("ROLLBACK")
 
 
 class _Connected(_Reading):
@@ -218,11 +258,10 @@ class SQLite:
         self._read.execute("PRAGMA query_only=ON")
         self._commits = commits or Commits()
         self._commits.waiting = lambda: self._waiting
-        self._reader = _Reading(self._read)
         self._loop = asyncio.get_running_loop()
+        self._reader = _Turns(self._read, self._loop)
         self._jobs: list[_Job] = []
         self._queue: queue.SimpleQueue[list[_Job] | None] = queue.SimpleQueue()
-        self._generation: int | None = None
         self._waiting = 0
         self._closed = False
         self._scanner = Scanner(connect(path), scan_seconds)
@@ -239,20 +278,7 @@ class SQLite:
         return self._scanner
 
     def generation(self) -> int | None:
-        """Asked of the file once in each turn of the event loop: for all that is ready in that turn has come before.
-
-        What comes later stands behind the forgetting in the loop's queue, and so is judged by a later answer.
-        """
-        if self._generation is None:
-            try:
-                self._generation = int(self._read.execute("PRAGMA data_version").get)
-            except apsw.Error as error:
-                raise Unavailable(f"The database did not answer: {error}.") from error
-            self._loop.call_soon(self._forget_generation)
-        return self._generation
-
-    def _forget_generation(self) -> None:
-        self._generation = None
+        return self._reader.version()
 
     async def write(self, act: Callable[[Session], Awaitable[T]]) -> T:
         if self._closed:
@@ -280,6 +306,7 @@ class SQLite:
         self._queue.put(None)
         await self._scanner.close()
         await asyncio.to_thread(self._thread.join)
+        self._reader.end()
         self._read.close()
 
     def _write_until_closed(self, connection: apsw.Connection) -> None:

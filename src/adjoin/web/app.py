@@ -63,6 +63,7 @@ _TO_OTHER_ORIGINS: Final = (
         ),
     ),
 )
+_WITHOUT_BODY: Final = (204, 304)
 _NOT_CACHED: Final = (b"cache-control", b"no-cache")
 _ONLY_HTTPS: Final = (b"strict-transport-security", b"max-age=31536000")
 _PREFLIGHT: Final = [
@@ -94,6 +95,7 @@ class Application:
         self._heads = Heads()
         self._traces: Traces | None = None
         self._watches = config.server_timing or config.traces
+        self._tells = config.log_requests or config.traces
         self._connectors: ConnectorApi | None = None
         self._stopping = False
 
@@ -216,25 +218,23 @@ class Application:
                 response = failures.answer_to(error, request, self._world.now())
             if request.method != "GET":
                 await request.pass_over()
-            if self._config.server_timing and request.watch is not None:
+            if request.watch is not None and self._config.server_timing:
                 response.headers.append(request.watch.header())
             headers = _headers(request, response, scope["scheme"])
             await send({"type": "http.response.start", "status": response.status, "headers": headers})
             await send({"type": "http.response.body", "body": response.body})
             taken = time.perf_counter() - started
             meter.count(request.operation, response.status, taken)
-            if self._traces is not None:
-                self._traces.add(request, response, scope["scheme"], taken)
-            if self._config.log_requests:
-                self._log_request(request, response, started)
+            if self._tells:
+                self._tell(request, response, scope["scheme"], taken)
         except ClientGone:
             self._log.debug("client gone")
         finally:
             meter.under_way -= 1
 
     def _request(self, scope: Scope, receive: Receive) -> Request:
-        raw, request_id = scope["headers"], self._world.new_request_id()
-        digest, own = digest_of(raw, scope["scheme"], scope.get("client"))
+        raw, scheme, request_id = scope["headers"], scope["scheme"], self._world.new_request_id()
+        digest, own = digest_of(raw, scheme, scope.get("client"))
         return Request(
             scope["method"],
             (scope.get("raw_path") or scope["path"].encode()).decode("latin-1"),
@@ -243,7 +243,7 @@ class Application:
             "",
             receive,
             request_id,
-            echoed(own) or request_id,
+            request_id if own is None else echoed(own) or request_id,
             meter=self._meter,
             watch=Stopwatch() if self._watches else None,
             raw=raw,
@@ -267,7 +267,8 @@ class Application:
             return _preflight(request)
         found = located(request.path, request.method)
         if found is not None:
-            return await self._graph.respond(request, *found)
+            way, resource = found
+            return await self._graph.respond(request, way, resource)
         return await self._beside(request, path.segments(request.path))
 
     def _read_head(self, request: Request, scope: Scope) -> None:
@@ -312,37 +313,35 @@ class Application:
             raise Stopping
         return metrics.page(self._meter, self.installation.commits, self._parties)
 
-    def _log_request(self, request: Request, response: Response, started: float) -> None:
-        self._log.info(
-            "request",
-            method=request.method,
-            path=request.path,
-            status=response.status,
-            ms=round((time.perf_counter() - started) * 1000, 2),
-            request_id=request.id,
-        )
+    def _tell(self, request: Request, response: Response, scheme: str, taken: float) -> None:
+        """Tell log and traces of an answer that took so many seconds."""
+        if self._traces is not None:
+            self._traces.add(request, response, scheme, taken)
+        if self._config.log_requests:
+            self._log.info(
+                "request",
+                method=request.method,
+                path=request.path,
+                status=response.status,
+                ms=round(taken * 1000, 2),
+                request_id=request.id,
+            )
 
 
 def _headers(request: Request, response: Response, scheme: str) -> list[tuple[bytes, bytes]]:
     """The headers of an answer: those of every one (graph-contract 3.4), and its own."""
-    headers = [
-        (b"request-id", request.id.encode()),
-        (b"client-request-id", request.client_id.encode()),
-        *_ALWAYS,
-    ]
+    headers = [(b"request-id", request.id.encode()), (b"client-request-id", request.client_id.encode()), *_ALWAYS]
     if scheme == "https" or request.origin.startswith("https:"):
         headers.append(_ONLY_HTTPS)
     if "origin" in request.headers:
         headers += _TO_OTHER_ORIGINS
-    cached = False
-    for name, value in response.headers:
-        headers.append((name.encode(), value.encode("latin-1", "replace")))
-        cached = cached or name == "cache-control"
+    if response.headers:
+        headers += [(name.encode(), value.encode("latin-1", "replace")) for name, value in response.headers]
     if response.content_type is not None:
         headers.append((b"content-type", response.content_type.encode("latin-1", "replace")))
-    if response.status not in (204, 304):
+    if response.status not in _WITHOUT_BODY:
         headers.append((b"content-length", b"%d" % len(response.body)))
-    if not cached:
+    if "cache-control" not in dict(response.headers):
         headers.append(_NOT_CACHED)
     return headers
 

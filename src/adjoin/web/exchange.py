@@ -194,9 +194,7 @@ def check_target(path: str, query: str) -> None:
         raise TargetTooLong(MAX_TARGET)
 
 
-def echoed(own: bytes | None) -> str | None:
+def echoed(own: bytes) -> str | None:
     """The caller's client-request-id, if it can be given back as it is."""
-    if own is None:
-        return None
     text = own.decode("latin-1")
     return text if _ECHOED.fullmatch(text) else None

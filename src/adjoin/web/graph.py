@@ -16,7 +16,6 @@ import msgspec
 from msgspec.structs import replace as replace_struct
 
 from adjoin import model
-from adjoin.identity.caller import Caller
 from adjoin.identity.errors import EmptyToken, UnknownKey
 from adjoin.identity.parties import Parties
 from adjoin.odata import headers, metadata, path, query
@@ -32,19 +31,21 @@ from adjoin.service.subscriptions import Desk
 from adjoin.service.throttle import Throttle
 from adjoin.service.world import World
 from adjoin.store.database import Database
-from adjoin.store.tenants import Tenant
 from adjoin.store.within import Within
 from adjoin.web import delta, failures, operations, subscriptions
 from adjoin.web.batch import Batch
 from adjoin.web.errors import MethodNotAllowed, NoRoute
 from adjoin.web.exchange import Request, Response
-from adjoin.web.heads import Heads, Known
+from adjoin.web.heads import Heads, Known, Passage
 from adjoin.web.operations import JSON, Call
 
 METHODS: Final = ("GET", "POST", "PATCH", "PUT", "DELETE")
 
 _KEY: Final = re.compile(r"[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}")
 _ANONYMOUS: Final = frozenset({Kind.SERVICE, Kind.METADATA})
+_PASSAGES: Final = 64
+# Of no database: what was read of one that tells no generation has to be read again.
+_NEVER: Final = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,54 +68,72 @@ class Graph:
         if way.anonymous:
             _check_protocol(request)
             return self._describe(request, way.served, resource, f"{request.origin}/{way.version}")
-        now, database = self.world.now(), self.installation.database
+        now, generation = self.world.now(), self.installation.database.generation()
         known = request.known
-        if known is None or not self.parties.still(known.proof, now):
-            known = await self._proven(request, now)
-        generation = database.generation()
         # As long as nothing was changed, whoever was let in is.
-        tenant = known.tenant if generation is not None and generation == known.generation else None
-        if tenant is None:
-            await access.check_standing(database, self.installation.memory, known.proof.caller, now)
-        if resource.kind is Kind.BATCH and request.method == "POST":
-            _check_protocol(request)
-            response = await self._batch(request, way.version).run()
-            self.deliveries.wake()
-            return response
-        if tenant is None:
-            tenant = await access.admit(database, self.installation.memory, known.proof.caller, now)
-            known.tenant, known.generation = tenant, generation
-            if known is not request.known and request.digest is not None:
-                self.heads.keep(request.digest, request.headers, request.origin, request.address, known)
-        elif not tenant.licensed(now):
+        if known is None or known.generation != generation or not self.parties.still(known.proof, now):
+            known = await self._let_in(request, way, now, generation)
+        tenant = known.tenant
+        if way.batch or tenant is None:
+            return await self._respond_to_all(request, way.version)
+        if not tenant.licensed(now):
             raise NotLicensed
         if self.throttle is not None:
             self.throttle.count(tenant.id, known.proof.caller.client_id, request.method != "GET", now)
-        return await self._carry_out(request, way, resource, known.proof.caller, tenant)
-
-    async def _carry_out(
-        self, request: Request, way: Way, resource: Resource, caller: Caller, tenant: Tenant
-    ) -> Response:
-        if way.operation is None:
-            raise NoRoute(resource.template, request.method, request.path)
-        access.check(caller, way.accepted)
-        within = isinstance(self.installation.database, Within)
-        if within and way.operation in _ALONE:
-            raise NotServed(_ALONE[way.operation])
-        _check_protocol(request)
+        to = known.passages.get(way) or self._passage(request, way, resource, known)
         installation = self.installation if request.watch is None else request.watch.known(self.installation)
-        root = f"{request.origin}/{way.version}"
+        caller = known.proof.caller
         call = Call(
-            request, way.served, root, resource, caller, tenant, installation, self.world, self.desk, self.deliveries
+            request, way.served, to.root, resource, caller, tenant, installation, self.world, self.desk, self.deliveries
         )
         if request.method == "GET":
-            return await way.operation(call)
-        response = await way.operation(call)
+            answer: Response = await to.operation(call)
+            return answer
+        return await self._change(to.operation, call)
+
+    async def _change(self, operation: _Operation, call: Call) -> Response:
+        response = await operation(call)
         # Within a change set nothing is kept yet, and this may be another thread; the batch tells at its end.
-        if not within:
+        if not isinstance(self.installation.database, Within):
             self.deliveries.wake()
-        if "repeatability-request-id" in request.headers:
+        if "repeatability-request-id" in call.request.headers:
             response.headers.append(("repeatability-result", "accepted"))
+        return response
+
+    async def _let_in(self, request: Request, way: Way, now: float, generation: int | None) -> Known:
+        """Who calls, and the tenant it is let into; a batch needs none, for each of its requests is asked for its own.
+
+        `generation` is that of the database before anything was read from it; None: what is read is true for now alone.
+        """
+        database, memory, known = self.installation.database, self.installation.memory, request.known
+        if known is None or not self.parties.still(known.proof, now):
+            known = await self._proven(request, now)
+        await access.check_standing(database, memory, known.proof.caller, now)
+        if way.batch:
+            return Known(known.proof)
+        known.tenant = await access.admit(database, memory, known.proof.caller, now)
+        known.generation = _NEVER if generation is None else generation
+        if known is not request.known and request.digest is not None:
+            self.heads.keep(request.digest, request.headers, request.origin, request.address, known)
+        return known
+
+    def _passage(self, request: Request, way: Way, resource: Resource, known: Known) -> Passage:
+        """Where a request may go this way by its token and its headers. Raises what forbids it."""
+        if way.operation is None:
+            raise NoRoute(resource.template, request.method, request.path)
+        access.check(known.proof.caller, way.accepted)
+        if way.operation in _ALONE and isinstance(self.installation.database, Within):
+            raise NotServed(_ALONE[way.operation])
+        _check_protocol(request)
+        if len(known.passages) >= _PASSAGES:
+            known.passages.clear()
+        found = known.passages[way] = Passage(way.operation, f"{request.origin}/{way.version}")
+        return found
+
+    async def _respond_to_all(self, request: Request, version: str) -> Response:
+        _check_protocol(request)
+        response = await self._batch(request, version).run()
+        self.deliveries.wake()
         return response
 
     async def _proven(self, request: Request, now: float) -> Known:
@@ -211,7 +230,7 @@ _OF_SUBSCRIPTIONS: Final[Mapping[tuple[Kind, str], _Operation]] = {
 }
 
 
-class Way(msgspec.Struct, frozen=True):
+class Way(msgspec.Struct, frozen=True, eq=False):
     """What a method does with what a path names, whoever asks: `operation` is None where nothing is served."""
 
     version: str
@@ -224,6 +243,7 @@ class Way(msgspec.Struct, frozen=True):
     """The permissions of which a caller needs one."""
     anonymous: bool
     """No token is asked for."""
+    batch: bool
 
 
 def way_of(version: str, parts: tuple[str, ...], method: str) -> tuple[Way, Resource]:
@@ -275,7 +295,9 @@ def _to_entity(raw_path: str, method: str) -> Way | None:
 def _way(version: str, served: Model, resource: Resource, method: str) -> Way:
     operation = _operation(resource, method)
     anonymous = resource.kind in _ANONYMOUS and method == "GET"
-    return Way(version, served, resource, operation, _name(resource, operation), _accepted(resource, method), anonymous)
+    batch = resource.kind is Kind.BATCH and method == "POST"
+    name, accepted = _name(resource, operation), _accepted(resource, method)
+    return Way(version, served, resource, operation, name, accepted, anonymous, batch)
 
 
 def _operation(resource: Resource, method: str) -> _Operation | None:

@@ -7,7 +7,8 @@ of them all, for callers alone whose token was verified, and without that token:
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from itertools import chain
 from typing import Any, Final
 
 import msgspec
@@ -23,6 +24,14 @@ _LONGEST: Final = 8_192
 _OWN: Final = b"client-request-id"
 # Others that are new with each request; nothing here reads them.
 _PASSED_OVER: Final = frozenset({b"traceparent", b"tracestate", b"x-request-id"})
+_LEFT_OUT: Final = _PASSED_OVER | {_OWN}
+
+
+class Passage(msgspec.Struct, frozen=True):
+    """That a request may go some way, as its token and headers alone decide: what answers it, and the root there."""
+
+    operation: Callable[[Any], Awaitable[Any]]
+    root: str
 
 
 class Known(msgspec.Struct):
@@ -34,6 +43,8 @@ class Known(msgspec.Struct):
     proof: Proof
     tenant: Tenant | None = None
     generation: int | None = None
+    passages: dict[object, Passage] = {}
+    """By the ways that requests with these headers went before."""
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -69,14 +80,10 @@ class Heads:
 
 def digest_of(raw: Raw, scheme: str, client: Sequence[Any] | None) -> tuple[object, bytes | None]:
     """What tells headers, and where they come from, apart; and the request's own id, None without just one."""
-    parts = []
-    own: list[bytes] = []
-    for name, value in raw:
-        if name == _OWN:
-            own.append(value)
-        elif name not in _PASSED_OVER:
-            parts.append(name)
-            parts.append(value)
+    parts, own = raw, []
+    if not _LEFT_OUT.isdisjoint(dict(raw)):
+        parts = [each for each in raw if each[0] not in _LEFT_OUT]
+        own = [value for name, value in raw if name == _OWN]
     # No header holds a line feed (RFC 9110, 5.5), so the parts cannot run into one another.
-    digest = hashlib.sha256(b"\n".join(parts)).digest()
+    digest = hashlib.sha256(b"\n".join(chain.from_iterable(parts))).digest()
     return (digest, scheme, client[0] if client else None), own[0] if len(own) == 1 else None

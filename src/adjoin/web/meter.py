@@ -40,8 +40,8 @@ class Meter:
 
     def count(self, operation: str, status: int, seconds: float) -> None:
         """Count an answer. `operation` is one of a fixed set of names, never anything that a client can choose."""
-        key = (operation, status)
-        self.answers[key] = self.answers.get(key, 0) + 1
+        answers, key = self.answers, (operation, status)
+        answers[key] = answers.get(key, 0) + 1
         times = self.seconds.get(operation)
         if times is None:
             times = self.seconds[operation] = Histogram(_SECONDS)

@@ -94,8 +94,8 @@ class Call(msgspec.Struct, frozen=True):
 
     async def found(self) -> Stored:
         """The entity that is asked for. Raises NotFound, also for one that belongs to another application."""
-        entity = self.resource.type
-        found = await entities.get(self.database, self.tenant, entity, self.key, self.world.now())
+        entity, key = self.resource.type, self.resource.key or ""
+        found = await entities.get(self.installation.database, self.tenant, entity, key, self.world.now())
         if (owner := _owner(self.resource)) is not None:
             held = found.row[entity.properties.index(owner)]
             if fold(str(held)) != fold(self.caller.client_id):
@@ -106,10 +106,11 @@ class Call(msgspec.Struct, frozen=True):
         return self.request.headers.get(name)
 
     def detail(self, format_option: str | None = None) -> Detail:
-        return headers.json_detail(self.header("accept"), format_option)
+        return headers.json_detail(self.request.headers.get("accept"), format_option)
 
     def conditions(self) -> Conditions:
-        return headers.conditions(self.header("if-match"), self.header("if-none-match"))
+        found = self.request.headers
+        return headers.conditions(found.get("if-match"), found.get("if-none-match"))
 
     async def change(self) -> Change:
         """The circumstances of the change that is asked for."""
@@ -163,13 +164,14 @@ async def list_entities(call: Call) -> Response:
     size = min(preferred.max_page_size or entities.PAGE_SIZE, entities.PAGE_SIZE)
     scope = _scope(call, call.place, asked)
     continuation = paging.read(asked.token, call.installation.paging_key, scope) if asked.token else None
-    wanted = Wanted(call.owned(asked), size, continuation)
+    whole = not asked.select and detail is Detail.MINIMAL
+    wanted = Wanted(call.owned(asked), size, continuation, written=whole)
     page = await entities.page(call.database, call.tenant, call.resource.type, wanted, call.world.now())
     url = f"{call.request.origin}{call.request.path}"
     link = _next_link(call, page, url, call.request.query, scope)
     exact = headers.counts_as_text(call.header("accept"), asked.format)
     count = str(page.count) if exact and page.count is not None else page.count
-    body = writer.collection(call.place, page.rows, asked.select, detail, count, link)
+    body = writer.collection(call.place, page.written or page.rows, asked.select, detail, count, link)
     kind = JSON[detail].replace("IEEE754Compatible=false", "IEEE754Compatible=true") if exact else JSON[detail]
     response = Response(200, body, kind)
     if preferred.max_page_size is not None and (continuation is None or continuation.page_size == size):
