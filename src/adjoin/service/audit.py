@@ -21,7 +21,7 @@ from adjoin.service.turns import Turns
 from adjoin.store import changes, rows
 from adjoin.store.changes import Kind as ChangeKind
 from adjoin.store.columns import Row, Value
-from adjoin.store.database import Session
+from adjoin.store.database import Alike, Session
 from adjoin.store.tables import table_of
 
 SUCCESS: Final = "Success"
@@ -39,6 +39,9 @@ _KINDS: Final[Mapping[str, ChangeKind]] = {
 _DAY_MS: Final = 86_400_000
 # How many events are dropped at a turn, so that no change waits for a large clean-up.
 _DROPPED_AT_ONCE: Final = 4_096
+
+# In the order of the type's properties.
+_OWN: Final = ("id", "actor", "activityDateTime", "correlationId", "resources")
 
 _SERVICE: Final[Mapping[str, object]] = {
     "auditActorType": "Application",
@@ -141,14 +144,9 @@ class Recorder(msgspec.Struct, frozen=True):
     async def _add(self, session: Session, tenant: int, words: tuple[str, str, str, str], resource: _Resource) -> None:
         """`words` are those of `_event`."""
         at = Instant.from_unix(self.now)
-        event = _event(*words).copy()
-        event[0], event[1] = tenant, 1
-        event[_ID] = self.new_id()
-        event[_ACTOR] = _json(self.actor)
-        event[_AT], event[_AT + 1] = str(at), at.ticks
-        event[_CORRELATION] = _guid_or(self.correlation, self.new_id)
-        event[_RESOURCES] = _json([resource])
-        rows.add(session, _TABLE, event)
+        correlation = _guid_or(self.correlation, self.new_id)
+        own = (self.new_id(), _json(self.actor), str(at), at.ticks, correlation, _json([resource]))
+        session.insert(_event(tenant, *words), own)
         if self.turns.take((_TABLE.name, tenant), self.now):
             oldest = time_ordered_guid(max(int(self.now * 1_000) - self.keep_days * _DAY_MS, 0), bytes(10))
             await rows.drop_before(session, _TABLE, tenant, oldest, _DROPPED_AT_ONCE)
@@ -169,14 +167,9 @@ def actor_of(caller: Caller, address: str | None) -> dict[str, object]:
     }
 
 
-_PLACES: Final = rows.places(_TABLE)
-_ID, _ACTOR, _CORRELATION = _PLACES["id"], _PLACES["actor"], _PLACES["correlationId"]
-_AT, _RESOURCES = _PLACES["activityDateTime"], _PLACES["resources"]
-
-
-@lru_cache(maxsize=256)
-def _event(activity: str, operation: str, result: str, component: str) -> list[object]:
-    """The cells that events of one kind have in common. To be copied."""
+@lru_cache(maxsize=1_024)
+def _event(tenant: int, activity: str, operation: str, result: str, component: str) -> Alike:
+    """Events of one kind, which have of their own what `_OWN` says."""
     values: dict[str, Value] = {
         "displayName": activity,
         "componentName": component,
@@ -186,7 +179,7 @@ def _event(activity: str, operation: str, result: str, component: str) -> list[o
         "activityResult": result,
         "category": "DeviceConfiguration",
     }
-    return rows.cells(_TABLE, values)
+    return rows.alike(_TABLE, tenant, 1, values, _OWN)
 
 
 def _json(value: object) -> str:

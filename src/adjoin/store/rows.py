@@ -17,7 +17,7 @@ from adjoin.odata.bound import Bound, Constant, Field, Operation, Order, Sort
 from adjoin.odata.written import Written
 from adjoin.store.columns import Row, Stored, Table, Value, columns, stored
 from adjoin.store.counts import by_counts
-from adjoin.store.database import Insertion, Session
+from adjoin.store.database import Alike, Insertion, Session
 from adjoin.store.reach import FEW_SILENT, joined, shows_one
 from adjoin.store.silence import NEVER, Silence
 from adjoin.store.where import Parameters, condition, following, order, value
@@ -275,24 +275,20 @@ async def insert(session: Session, table: Table, tenant: int, values: Mapping[st
     return Stored(table.row(shown), version)
 
 
-@lru_cache(maxsize=64)
-def places(table: Table) -> Mapping[str, int]:
-    """Where among a row's cells those of each property begin."""
-    names = [each.name for each, _ in table.columns]
-    return {name: 2 + names.index(name) for name in names}
+def alike(table: Table, tenant: int, version: int, values: Mapping[str, Value], own: Sequence[str]) -> Alike:
+    """The insertion of a tenant's rows that have these values, and some of their own: what the columns of `own` hold.
 
-
-def cells(table: Table, values: Mapping[str, Value]) -> list[object]:
-    """The cells of a row with these properties: the tenant, the row's version, and what each property holds.
-
-    What is not known yet is None, to be put in by whoever has rows that are mostly alike.
+    Their keys have to be free.
     """
-    return [None, None, *(cell for each in table.type.properties for cell in stored(each, values.get(each.name)))]
-
-
-def add(session: Session, table: Table, whole: Sequence[object]) -> None:
-    """Insert a row from its cells. Its key has to be free."""
-    session.insert(_insertion(table), whole)
+    cells: list[object] = [tenant, version]
+    places: list[int] = []
+    for each in table.type.properties:
+        held = stored(each, values.get(each.name))
+        if each.name in own:
+            places += range(len(cells), len(cells) + len(held))
+        cells += held
+    whole = _insertion(table)
+    return Alike(whole.into, whole.width, of=whole, cells=tuple(cells), own=tuple(places))
 
 
 async def update(

@@ -203,7 +203,7 @@ class _Connected(_Reading):
         """Carry out the insertions that have gathered: a statement for many rows lets the event loop run meanwhile."""
         for insertion, rows in self._gathered.items():
             for some in _in_powers_of_two(self._numbered(insertion.numbers, rows)):
-                self._execute(insertion.text(len(some)), [*itertools.chain.from_iterable(some)])
+                self._execute(insertion.text(len(some)), [*insertion.common, *itertools.chain.from_iterable(some)])
         self._gathered.clear()
 
     def _numbered(self, numbers: Numbers | None, rows: list[Sequence[object]]) -> list[Sequence[object]]:
