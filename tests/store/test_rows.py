@@ -75,12 +75,12 @@ class TestAlike:
 
     @pytest.mark.parametrize("count", [1, 2, 3, 64, 100])
     def test_are_there_whole(self, place: Place, count: int) -> None:
-        alike = rows.alike(TABLE, 1, FIRST_VERSION, NEW, ("id", "displayName"))
+        alike = rows.alike(TABLE, FIRST_VERSION, NEW, ("id", "displayName"))
 
         async def act(database: Database) -> None:
             async def add(session: Session) -> None:
                 for number in range(count):
-                    session.insert(alike, (guid(number), f"Number {number}", f"number {number}"))
+                    session.insert(alike, (1, guid(number), f"Number {number}", f"number {number}"))
 
             await database.write(add)
             assert await listed(database, 1) == [
@@ -94,15 +94,33 @@ class TestAlike:
         on(place, act)
 
     def test_of_several_kinds_share_a_commit_with_others(self, place: Place) -> None:
-        one = rows.alike(TABLE, 1, FIRST_VERSION, NEW, ("id",))
-        two = rows.alike(TABLE, 2, FIRST_VERSION, {**NEW, "version": "3"}, ("id",))
+        one = rows.alike(TABLE, FIRST_VERSION, NEW, ("id",))
+        two = rows.alike(TABLE, FIRST_VERSION, {**NEW, "version": "3"}, ("id",))
 
         async def act(database: Database) -> None:
             async def add(session: Session) -> None:
-                session.insert(one, (guid(1),))
-                session.insert(two, (guid(1),))
+                session.insert(
+                    one,
+                    (
+                        1,
+                        guid(1),
+                    ),
+                )
+                session.insert(
+                    two,
+                    (
+                        2,
+                        guid(1),
+                    ),
+                )
                 await rows.insert(session, TABLE, 1, {**NEW, "id": guid(2)}, FIRST_VERSION)
-                session.insert(one, (guid(3),))
+                session.insert(
+                    one,
+                    (
+                        1,
+                        guid(3),
+                    ),
+                )
 
             await database.write(add)
             assert await listed(database, 1) == [wire({**NEW, "id": guid(number)}) for number in (1, 2, 3)]
@@ -111,11 +129,17 @@ class TestAlike:
         on(place, act)
 
     def test_a_key_that_is_taken_is_refused(self, place: Place) -> None:
-        alike = rows.alike(TABLE, 1, FIRST_VERSION, NEW, ("id",))
+        alike = rows.alike(TABLE, FIRST_VERSION, NEW, ("id",))
 
         async def act(database: Database) -> None:
             async def add(session: Session) -> None:
-                session.insert(alike, (guid(1),))
+                session.insert(
+                    alike,
+                    (
+                        1,
+                        guid(1),
+                    ),
+                )
 
             await database.write(add)
             with pytest.raises(Unavailable):

@@ -145,8 +145,8 @@ class Recorder(msgspec.Struct, frozen=True):
         """`words` are those of `_event`."""
         at = Instant.from_unix(self.now)
         correlation = _guid_or(self.correlation, self.new_id)
-        own = (self.new_id(), _json(self.actor), str(at), at.ticks, correlation, _json([resource]))
-        session.insert(_event(tenant, *words), own)
+        own = (tenant, self.new_id(), _json(self.actor), str(at), at.ticks, correlation, _json([resource]))
+        session.insert(_event(*words), own)
         if self.turns.take((_TABLE.name, tenant), self.now):
             oldest = time_ordered_guid(max(int(self.now * 1_000) - self.keep_days * _DAY_MS, 0), bytes(10))
             await rows.drop_before(session, _TABLE, tenant, oldest, _DROPPED_AT_ONCE)
@@ -167,8 +167,8 @@ def actor_of(caller: Caller, address: str | None) -> dict[str, object]:
     }
 
 
-@lru_cache(maxsize=1_024)
-def _event(tenant: int, activity: str, operation: str, result: str, component: str) -> Alike:
+@lru_cache(maxsize=256)
+def _event(activity: str, operation: str, result: str, component: str) -> Alike:
     """Events of one kind, which have of their own what `_OWN` says."""
     values: dict[str, Value] = {
         "displayName": activity,
@@ -179,7 +179,7 @@ def _event(tenant: int, activity: str, operation: str, result: str, component: s
         "activityResult": result,
         "category": "DeviceConfiguration",
     }
-    return rows.alike(_TABLE, tenant, 1, values, _OWN)
+    return rows.alike(_TABLE, 1, values, _OWN)
 
 
 def _json(value: object) -> str:
@@ -217,7 +217,11 @@ def _modified(kind: _Kind, before: Row | None, after: Row | None) -> list[_Modif
     """What is another than before; all of it where there is no before or no after."""
     nothing = (None,) * len(kind.names)
     each = zip(kind.names, before or nothing, after or nothing, strict=True)
-    return [_Modified(name, _text(old), _text(new)) for name, old, new in each if old != new]
+    return [
+        _Modified(name, None if old is None else str(old), None if new is None else str(new))
+        for name, old, new in each
+        if old != new
+    ]
 
 
 def _text(value: object) -> str | None:
