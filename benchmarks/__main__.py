@@ -42,6 +42,7 @@ def _options() -> argparse.Namespace:
         default=1_000_000,
         help="at scale, sent to an empty list while memory is watched [1000000]",
     )
+    parser.add_argument("--postgresql", action="store_true", help="at scale, on the PostgreSQL server of the tests")
     return parser.parse_args()
 
 

@@ -22,10 +22,9 @@ from tests import postgresql
 
 from benchmarks import load, servers
 from benchmarks.load import Result, Work
-from benchmarks.servers import BODY, LIST, Running
+from benchmarks.servers import BODY, DURABLE, LIST, Running
 
 _CLIENTS: Final = 64
-_DURABLE: Final = {"fsync": "on", "full_page_writes": "on", "shared_buffers": "256MB"}
 
 
 @dataclass(slots=True)
@@ -94,7 +93,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement [default: 3]")
     parser.add_argument("--rounds", type=int, default=5, help="of all measurements, interleaved [default: 5]")
     options = parser.parse_args()
-    server = postgresql.Server(**_DURABLE)
+    server = postgresql.Server(**DURABLE)
     try:
         with tempfile.TemporaryDirectory(prefix="adjoin-bench-") as folder, ExitStack() as stack:
             places = _places(Path(folder), server, stack)

@@ -6,8 +6,9 @@ import argparse
 import json
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -15,7 +16,7 @@ from urllib.parse import urlsplit
 from benchmarks import load, servers
 from benchmarks.load import Work
 from benchmarks.scenarios import Scenario
-from benchmarks.servers import BODY, LIST, Running
+from benchmarks.servers import BODY, DURABLE, LIST, Running
 
 _FEW: Final = 1_000
 _SLICE_SECONDS: Final = 5.0
@@ -39,10 +40,12 @@ _GOALS: Final[dict[str, tuple[float, Callable[[Times], float]]]] = {
 
 
 def run(folder: Path, options: argparse.Namespace, stack: ExitStack) -> None:
-    memory = _memory_under_creates(folder / "creates", options.creates) if options.creates else None
-    few, most = (_prepare(folder / str(count), count, options.seconds, stack) for count in (_FEW, options.most))
+    homes = _homes(folder, ("creates", "few", "most"), options.postgresql, stack)
+    memory = _memory_under_creates(homes[0], options.creates) if options.creates else None
+    few = _prepare(homes[1], _FEW, options.seconds, stack)
+    most = _prepare(homes[2], options.most, options.seconds, stack)
     times = _measured(few, most, options.rounds)
-    made_in = [_switch_on(folder / str(count), scenarios) for count, scenarios in ((_FEW, few), (options.most, most))]
+    made_in = [_switch_on(home, scenarios) for home, scenarios in ((homes[1], few), (homes[2], most))]
     changed = ("contains", "create")
     few, most = ([_with_index(each) for each in all_ if each.kind.startswith(changed)] for all_ in (few, most))
     times |= _measured(few, most, options.rounds)
@@ -76,13 +79,37 @@ def _print(times: Times, most: int) -> None:
         print(f"| {name} | {limit:g} | {of(times):.2f} |")
 
 
-def _prepare(data_dir: Path, count: int, seconds: float, stack: ExitStack) -> list[Scenario]:
+@dataclass(frozen=True, slots=True)
+class _Home:
+    """An installation: its data directory, and its database where that is on a PostgreSQL server."""
+
+    data_dir: Path
+    url: str | None = None
+
+    @property
+    def more(self) -> tuple[str, ...]:
+        """The options that every command takes for it."""
+        return ("--database", self.url) if self.url else ()
+
+
+def _homes(folder: Path, names: Sequence[str], on_postgresql: bool, stack: ExitStack) -> list[_Home]:
+    if not on_postgresql:
+        return [_Home(folder / name) for name in names]
+    from tests import postgresql  # noqa: PLC0415 - on SQLite the server's programs need not be there
+
+    server = postgresql.Server(**DURABLE)
+    stack.callback(server.remove)
+    databases = postgresql.Databases(server)
+    return [_Home(folder / name, databases.new()) for name in names]
+
+
+def _prepare(home: _Home, count: int, seconds: float, stack: ExitStack) -> list[Scenario]:
     """One asks at a time, so that an answer's time is what it costs."""
     rows = servers.made_up(count)
     key = next(rows)[0]
-    servers.fill(data_dir, rows)
-    server = stack.enter_context(servers.adjoin(data_dir))
-    token = servers.token(data_dir, server)
+    servers.fill(home.data_dir, rows, home.url)
+    server = stack.enter_context(servers.adjoin(home.data_dir, *home.more))
+    token = servers.token(home.data_dir, server, *home.more)
     made = server.ask("POST", LIST, token, {**{k: v for k, v in BODY.items() if "@" not in k}, "id": key})
     if made[0] != 201:
         raise SystemExit(f"Not measured: {made}")
@@ -118,10 +145,10 @@ def _last_page(server: Running, token: str, count: int) -> str:
     return path
 
 
-def _switch_on(data_dir: Path, scenarios: list[Scenario]) -> float:
+def _switch_on(home: _Home, scenarios: list[Scenario]) -> float:
     """Make the text index beside the running service; gives the seconds that took."""
     began = time.perf_counter()
-    servers.index_texts(data_dir)
+    servers.index_texts(home.data_dir, *home.more)
     taken = time.perf_counter() - began
     if scenarios[0].server.process.poll() is not None:
         raise SystemExit("Not measured: the service has ended")
@@ -132,11 +159,12 @@ def _with_index(scenario: Scenario) -> Scenario:
     return Scenario(f"{scenario.kind}, text index", scenario.of, scenario.server, scenario.work)
 
 
-def _memory_under_creates(data_dir: Path, number: int) -> float:
+def _memory_under_creates(home: _Home, number: int) -> float:
     """The most resident memory, in MiB, of a new service that takes so many creates from 64 connections."""
-    servers.fill(data_dir, [])
-    with servers.adjoin(data_dir) as server:
-        work = Work(server.port, "POST", [LIST], servers.token(data_dir, server), _SLICE_SECONDS, json.dumps(BODY), 201)
+    servers.fill(home.data_dir, [], home.url)
+    with servers.adjoin(home.data_dir, *home.more) as server:
+        token = servers.token(home.data_dir, server, *home.more)
+        work = Work(server.port, "POST", [LIST], token, _SLICE_SECONDS, json.dumps(BODY), 201)
         done = 0
         while done < number:
             result = load.run(work)

@@ -27,7 +27,8 @@ from adjoin.model import CONNECTOR
 from adjoin.odata.values import Instant, time_ordered_guid
 from adjoin.store import rows as store
 from adjoin.store.database import Session
-from adjoin.store.sqlite import SQLite
+from adjoin.store.opening import opened
+from adjoin.store.statements import Everywhere
 from adjoin.store.tables import table_of
 
 LIST: Final = "/beta/deviceManagement/domainJoinConnectors"
@@ -42,6 +43,8 @@ _ADJOIN: Final = (sys.executable, "-m", "adjoin")
 _STEP: Final = 0.002
 _FILL_AT_ONCE: Final = 5_000
 WRITE: Final = "DeviceManagementConfiguration.ReadWrite.All"
+DURABLE: Final = {"fsync": "on", "full_page_writes": "on", "shared_buffers": "256MB"}
+"""The settings of a PostgreSQL server that is measured; it is the one that the tests start."""
 
 Row = tuple[str, str, str, str, str]
 """id, displayName, lastConnectionDateTime, state, version."""
@@ -162,9 +165,9 @@ def token(data_dir: Path, server: Running, *more: str) -> str:
         return str(json.load(connection.getresponse())["access_token"])
 
 
-def index_texts(data_dir: Path) -> None:
+def index_texts(data_dir: Path, *more: str) -> None:
     """Switch the text index on, whether the service runs or not."""
-    subprocess.run([*_ADJOIN, "text-index", "on", "--data-dir", str(data_dir)], check=True, capture_output=True)
+    subprocess.run([*_ADJOIN, "text-index", "on", "--data-dir", str(data_dir), *more], check=True, capture_output=True)
 
 
 def public_key(data_dir: Path) -> str:
@@ -193,9 +196,13 @@ def made_up(count: int) -> Iterator[Row]:
         yield key, f"connector {word} {number:07}", seen, state, f"6.2504.{number % 100}"
 
 
-def fill(data_dir: Path, rows: Iterable[Row]) -> None:
-    """Put rows into the database of an installation, made where there is none, while no server runs."""
-    subprocess.run([*_ADJOIN, "token", "--data-dir", str(data_dir)], check=True, capture_output=True)
+def fill(data_dir: Path, rows: Iterable[Row], url: str | None = None) -> None:
+    """Put rows into the database of an installation, made where there is none, while no server runs.
+
+    It is the one in the data directory, or the one at a URL.
+    """
+    more = ("--database", url) if url else ()
+    subprocess.run([*_ADJOIN, "token", "--data-dir", str(data_dir), *more], check=True, capture_output=True)
     table = table_of(CONNECTOR)
 
     async def act(session: Session, some: list[Row]) -> None:
@@ -204,10 +211,13 @@ def fill(data_dir: Path, rows: Iterable[Row]) -> None:
             await store.insert(session, table, 1, {**values, "lastConnectionDateTime": Instant.parse(seen)}, 1)
 
     async def run() -> None:
-        database = SQLite(data_dir / "adjoin.db")
+        database = await opened(url or data_dir / "adjoin.db")
         waiting = iter(rows)
         while some := list(islice(waiting, _FILL_AT_ONCE)):
             await database.write(lambda session, some=some: act(session, some))  # type: ignore[misc]
+        if url:
+            # The server does by itself what this does, within a minute.
+            await database.write(lambda session: session.fetch(Everywhere("ANALYZE")))
         await database.close()
 
     asyncio.run(run())

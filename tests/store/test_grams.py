@@ -10,14 +10,21 @@ from adjoin.model import BETA, CONNECTOR
 from adjoin.odata.binding import Surroundings, bind_filter
 from adjoin.odata.search import bind_search
 from adjoin.odata.values import Instant
-from adjoin.store.grams import sought
+from adjoin.store.grams import alternatives, fts5, sought
 
 AROUND = Surroundings(BETA, CONNECTOR, Instant.parse("2026-11-24T02:53:07Z"))
 NAMES = frozenset({"displayName", "version"})
 
 
 def asked(text: str) -> str | None:
-    return sought(bind_filter(text, AROUND), NAMES)
+    found = sought(bind_filter(text, AROUND), NAMES)
+    return None if found is None else fts5(found)
+
+
+def alternatives_of(text: str) -> tuple[str, ...]:
+    found = sought(bind_filter(text, AROUND), NAMES)
+    assert found is not None
+    return alternatives(found)
 
 
 @pytest.mark.parametrize(
@@ -75,3 +82,32 @@ def test_of_many_texts_none() -> None:
     long = "".join(map(chr, range(0x4E00, 0x4E00 + 600)))
     many = " or ".join(f"contains(displayName,'{long[at : at + 15]}')" for at in range(0, 600, 15))
     assert asked(many) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "texts"),
+    [
+        ("contains(displayName,'abcd')", ("abcbcd",)),
+        ("contains(displayName,'aaaa')", ("aaa",)),
+        ("contains(displayName,'abc') and contains(displayName,'xyz')", ("abcxyz",)),
+        ("contains(displayName,'abc') and contains(version,'abc')", ("abc",)),
+        ("contains(displayName,'abc') or contains(displayName,'xyz')", ("abc", "xyz")),
+        (
+            "(displayName eq 'abc' or contains(version,'def')) and (displayName eq 'ghi' or contains(version,'jkl'))",
+            ("abcghi", "abcjkl", "defghi", "defjkl"),
+        ),
+    ],
+)
+def test_it_comes_as_alternatives_too(text: str, texts: tuple[str, ...]) -> None:
+    assert alternatives_of(text) == texts
+
+
+def test_which_are_never_many_more_than_are_asked_for() -> None:
+    five = " or ".join(f"contains(displayName,'a{each}')" for each in ("bc", "de", "fg", "hi", "jk"))
+    assert alternatives_of(f"({five}) and ({five}) and contains(version,'1.0')") == (
+        "1.0abc",
+        "1.0ade",
+        "1.0afg",
+        "1.0ahi",
+        "1.0ajk",
+    )

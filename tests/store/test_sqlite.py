@@ -12,13 +12,19 @@ from pathlib import Path
 
 import apsw
 import pytest
-from tests.store.jobs import INSERT, SETTING, Wrong, count_and_put, gather, held, in_one_group, names, put
+from tests.store.jobs import COUNT, INSERT, SETTING, Wrong, count_and_put, gather, held, in_one_group, names, put
 from tests.store.opened import locked_by_another_process, on, opened, rows_of
 
 from adjoin.store import settings, sqlite
 from adjoin.store.database import Database, Overloaded, Session, Unavailable, Unusable
 from adjoin.store.migrate import migrate
 from adjoin.store.sqlite import APPLICATION_ID, SQLite, connect
+
+
+def put_past(path: Path, number: int) -> None:
+    """A change from beside: over a connection that is none of the database's."""
+    with contextlib.closing(connect(path)) as other:
+        other.execute(INSERT, (f"other {number}", b""))
 
 
 @pytest.fixture
@@ -199,6 +205,56 @@ class TestBesideAnotherProcess:
             with contextlib.closing(connect(path)) as other:
                 other.execute(INSERT, ("theirs", b""))
             assert await settings.find(database.reader, "theirs") == b""
+
+        on(path, act)
+
+
+class TestTurns:
+    """What is ready in one turn of the event loop is read in one transaction."""
+
+    def test_all_reads_of_a_turn_are_of_one_state(self, path: Path) -> None:
+        async def act(database: Database) -> None:
+            before = await database.reader.fetch(COUNT), database.generation()
+            put_past(path, 1)
+            assert (await database.reader.fetch(COUNT), database.generation()) == before
+            await asyncio.sleep(0)
+            assert await database.reader.fetch(COUNT) == [(before[0][0][0] + 1,)]
+            assert database.generation() != before[1]
+
+        on(path, act)
+
+    def test_what_comes_after_another_programs_change_is_told_of_it(self, path: Path) -> None:
+        async def act(database: Database) -> None:
+            for number in range(20):
+                # Begun in this turn, before the change; what is asked behind it comes in another.
+                await database.reader.fetch(COUNT)
+                asyncio.get_running_loop().call_soon(put_past, path, number)
+                for _ in range(2):
+                    await asyncio.sleep(0)
+                assert await database.reader.fetch(COUNT) == [(number + 1,)]
+
+        on(path, act)
+
+    def test_a_writer_finds_what_it_wrote(self, path: Path) -> None:
+        async def act(database: Database) -> None:
+            async def one(number: int) -> None:
+                await database.reader.fetch(COUNT)
+                await database.write(put(f"name {number}"))
+                assert await settings.find(database.reader, f"name {number}") is not None
+
+            for beside in (1, 7, 64):
+                await asyncio.gather(*(one(beside * 1_000 + number) for number in range(beside)))
+
+        on(path, act)
+
+    def test_a_statement_that_fails_ends_nobody_elses_reads(self, path: Path) -> None:
+        async def act(database: Database) -> None:
+            await database.reader.fetch(COUNT)
+            with pytest.raises(Unavailable):
+                await database.reader.fetch("SELECT nothing FROM nowhere")
+            assert await database.reader.fetch(COUNT) == [(0,)]
+            await asyncio.sleep(0)
+            assert await database.reader.fetch(COUNT) == [(0,)]
 
         on(path, act)
 

@@ -1,23 +1,28 @@
-"""The text index: whatever it leads to is what looking at every row finds, after any history, for each tenant alone."""
+"""The text index: whatever it leads to is what looking at every row finds, after any history, for each tenant alone.
+
+What is said here of files alone is of the parts that only SQLite's has; those of PostgreSQL's are in
+`test_texts_postgres.py`.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import random
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 from tests.odata import evaluator
-from tests.store.opened import connector, guid, new_tenant, on, rows_of
+from tests.store.opened import Place, connector, guid, new_tenant, on, rows_of
 
 from adjoin.model import BETA, CONNECTOR
 from adjoin.odata.binding import Surroundings, bind_filter, bind_order
 from adjoin.odata.bound import Bound, Order
 from adjoin.odata.search import bind_search
 from adjoin.odata.values import Instant
-from adjoin.store import rows, snapshot, texts
+from adjoin.store import rows, snapshot, text_index, texts, texts_sqlite
 from adjoin.store.database import Database, Session, Unavailable, Unusable
 from adjoin.store.rows import Part
 from adjoin.store.silence import NEVER
@@ -164,8 +169,21 @@ async def agree(world: World) -> bool:
 
 
 @pytest.fixture
+def tenants(place: Place) -> Iterator[Place]:
+    """A database with the tenants 1 and 2, of either kind."""
+
+    async def act(database: Database) -> None:
+        for number in (1, 2):
+            await new_tenant(database, number)
+
+    on(place, act)
+    yield place
+    on(place, texts.switch_off)
+
+
+@pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """A database with the tenants 1 and 2."""
+    """A file with the tenants 1 and 2."""
 
     async def act(database: Database) -> None:
         for number in (1, 2):
@@ -178,12 +196,12 @@ def file(tmp_path: Path) -> Path:
 @pytest.fixture
 def eager(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few rows are enough for the index to be asked."""
-    monkeypatch.setattr(texts, "_ROWS_FOR_ONE", 1e-6)
+    monkeypatch.setattr(text_index, "ROWS_FOR_ONE", 1e-6)
 
 
 @pytest.mark.usefixtures("eager")
-@pytest.mark.parametrize("seed", range(6))
-def test_the_index_finds_what_looking_at_every_row_finds(file: Path, seed: int) -> None:
+@pytest.mark.parametrize("seed", range(4))
+def test_the_index_finds_what_looking_at_every_row_finds(tenants: Place, seed: int) -> None:
     async def act(database: Database) -> None:
         world = World(database, seed)
         await world.happen()
@@ -195,20 +213,29 @@ def test_the_index_finds_what_looking_at_every_row_finds(file: Path, seed: int) 
                 asked += await agree(world)
         assert asked > 20
 
-    on(file, act)
+    on(tenants, act)
+
+
+_IN_A_FILE: Final = "SELECT name, sql FROM sqlite_schema ORDER BY 1"
+_ON_A_SERVER: Final = (
+    "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace UNION ALL SELECT tgname FROM pg_trigger "
+    "UNION ALL SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace ORDER BY 1"
+)
+"""What all there is in a database is called."""
 
 
 class TestSwitch:
-    def test_is_off_at_first(self, file: Path) -> None:
+    def test_is_off_at_first(self, tenants: Place) -> None:
         async def act(database: Database) -> None:
-            assert await texts.status(database.reader) == texts.Status(texts.OFF, 0, 0)
+            assert await texts.status(database.reader) == text_index.Status(text_index.OFF, 0, 0)
             assert await texts.sound(database.reader)
             assert await texts.among(database, TABLE, 1, where_of("contains(displayName,'berlin')"), 100) is None
 
-        on(file, act)
+        on(tenants, act)
 
-    def test_takes_up_what_is_there_and_leaves_nothing(self, file: Path) -> None:
-        before = rows_of(file, "SELECT name, sql FROM sqlite_schema ORDER BY 1")
+    def test_takes_up_what_is_there_and_leaves_nothing(self, tenants: Place) -> None:
+        all_there_is = _IN_A_FILE if tenants.databases is None else _ON_A_SERVER
+        before = tenants.rows(all_there_is)
 
         async def act(database: Database) -> None:
             await fill(database, 5_000)
@@ -216,19 +243,20 @@ class TestSwitch:
             await texts.switch_on(database, told.append)
             assert told == [2_000, 4_000, 5_000, 5_000]
             status = await texts.status(database.reader)
-            assert status.state == texts.ON
+            assert status.state == text_index.ON
             assert status.rows + status.waiting == 5_000
             await texts.switch_on(database)
             assert await texts.status(database.reader) == status
+            assert await texts.sound(database.reader)
             await texts.switch_off(database)
             await texts.switch_off(database)
-            assert (await texts.status(database.reader)).state == texts.OFF
+            assert (await texts.status(database.reader)).state == text_index.OFF
 
-        on(file, act)
-        assert rows_of(file, "SELECT name, sql FROM sqlite_schema ORDER BY 1") == before
-        assert rows_of(file, "SELECT * FROM settings WHERE name = 'text-index'") == []
+        on(tenants, act)
+        assert tenants.rows(all_there_is) == before
+        assert tenants.rows("SELECT * FROM settings WHERE name = 'text-index'") == []
 
-    def test_goes_on_where_it_was_interrupted(self, file: Path) -> None:
+    def test_goes_on_where_it_was_interrupted(self, tenants: Place) -> None:
         async def act(database: Database) -> None:
             await fill(database, 5_000)
 
@@ -238,21 +266,23 @@ class TestSwitch:
 
             with pytest.raises(KeyboardInterrupt):
                 await texts.switch_on(database, stop)
-            assert (await texts.status(database.reader)).state == texts.BUILDING
+            assert (await texts.status(database.reader)).state == text_index.BUILDING
             assert await texts.among(database, TABLE, 1, where_of("contains(displayName,'4999')"), 100) is None
             await texts.switch_on(database)
             assert sum((await texts.status(database.reader))[1:]) == 5_000
             assert await found(database, 1, "contains(displayName,'4999')") == [guid(4_999)]
 
-        on(file, act)
+        on(tenants, act)
 
     def test_is_refused_where_sqlite_cannot(self, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(texts, "_MAKING", [each.replace("trigram", "bigram") for each in texts._MAKING])
+        monkeypatch.setattr(
+            texts_sqlite, "_MAKING", [each.replace("trigram", "bigram") for each in texts_sqlite._MAKING]
+        )
 
         async def act(database: Database) -> None:
             with pytest.raises(Unusable, match=r"3\.34 or newer, with FTS5.*bigram"):
                 await texts.switch_on(database)
-            assert (await texts.status(database.reader)).state == texts.OFF
+            assert (await texts.status(database.reader)).state == text_index.OFF
 
         on(file, act)
 
@@ -294,7 +324,7 @@ class TestKeepingUp:
         async def act(database: Database) -> None:
             await texts.switch_on(database)
             await fill(database, 70, tenant=2)
-            assert await texts.status(database.reader) == texts.Status(texts.ON, 70, 0)
+            assert await texts.status(database.reader) == text_index.Status(text_index.ON, 70, 0)
 
         on(file, act)
         assert indexed(file, "con") == [(2, number) for number in range(1, 71)]
@@ -309,7 +339,7 @@ class TestKeepingUp:
                     await rows.delete(session, TABLE, 1, guid(number))
 
             await database.write(drop)
-            assert await texts.status(database.reader) == texts.Status(texts.ON, 30, 0)
+            assert await texts.status(database.reader) == text_index.Status(text_index.ON, 30, 0)
 
         on(file, act)
         assert len(indexed(file, "con")) == 30
@@ -321,7 +351,7 @@ class TestKeepingUp:
             await fill(database, 100, tenant=2)
             await database.write(lambda session: session.fetch("DELETE FROM tenants WHERE number = ?1", (1,)))
             await fill(database, 1, tenant=2, at=100)
-            assert await texts.status(database.reader) == texts.Status(texts.ON, 100, 1)
+            assert await texts.status(database.reader) == text_index.Status(text_index.ON, 100, 1)
 
         on(file, act)
         assert {tenant for tenant, _ in indexed(file, "con")} == {2}
@@ -337,7 +367,7 @@ class TestKeepingUp:
             assert len(await found(database, 1, "contains(displayName,'other')")) == 70
             assert await found(database, 1, "contains(displayName,'connector')", led=False) == []
             await fill(database, 1, at=70)
-            assert await texts.status(database.reader) == texts.Status(texts.ON, 71, 0)
+            assert await texts.status(database.reader) == text_index.Status(text_index.ON, 71, 0)
 
         on(file, act)
 
@@ -384,12 +414,12 @@ class TestChoice:
             "contains(id,'0000')",
         ],
     )
-    def test_what_no_gram_narrows_is_looked_for_in_every_row(self, file: Path, text: str) -> None:
+    def test_what_no_gram_narrows_is_looked_for_in_every_row(self, tenants: Place, text: str) -> None:
         async def act(database: Database) -> None:
             await fill_and_switch(database, 100)
             assert await texts.among(database, TABLE, 1, where_of(text), 100) is None
 
-        on(file, act)
+        on(tenants, act)
 
     def test_so_is_what_most_rows_have(self, file: Path) -> None:
         async def act(database: Database) -> None:
@@ -404,7 +434,7 @@ class TestChoice:
         on(file, act)
 
     def test_and_what_more_have_than_are_ever_looked_up(self, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(texts, "MOST_FOUND", 50)
+        monkeypatch.setattr(text_index, "MOST_FOUND", 50)
 
         async def act(database: Database) -> None:
             await fill_and_switch(database, 100)
@@ -413,7 +443,7 @@ class TestChoice:
         on(file, act)
 
     def test_and_where_more_wait_than_are_ever_looked_up(self, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(texts, "MOST_FOUND", 50)
+        monkeypatch.setattr(text_index, "MOST_FOUND", 50)
 
         async def act(database: Database) -> None:
             await texts.switch_on(database)
@@ -425,7 +455,7 @@ class TestChoice:
         on(file, act)
 
     def test_another_tenants_rows_do_not_count(self, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(texts, "MOST_FOUND", 50)
+        monkeypatch.setattr(text_index, "MOST_FOUND", 50)
 
         async def act(database: Database) -> None:
             await fill(database, 100, tenant=1)
@@ -473,7 +503,7 @@ def test_the_index_leads_the_way(file: Path, order: str, also: str, silent: bool
     assert any(each.startswith("SCAN connector_grams VIRTUAL TABLE INDEX") for each in plans)
 
 
-def test_a_very_long_question_is_cut_short(file: Path) -> None:
+def test_a_very_long_question_is_cut_short(tenants: Place) -> None:
     async def act(database: Database) -> None:
         await fill_and_switch(database, 1)
         long = "".join(map(chr, range(0x4E00, 0x4E00 + 500)))
@@ -481,4 +511,4 @@ def test_a_very_long_question_is_cut_short(file: Path) -> None:
         many = " or ".join(f"contains(displayName,'{long[at : at + 15]}')" for at in range(40))
         assert await found(database, 1, many, led=False) == []
 
-    on(file, act)
+    on(tenants, act)

@@ -58,6 +58,20 @@ def test_others_come_between() -> None:
     assert len(passed) - passed[::-1].index("other") <= 20
 
 
+def test_what_is_put_there_is_done_in_its_turn() -> None:
+    async def act(turnstile: Turnstile, passed: list[str]) -> None:
+        for name in "abc":
+            turnstile.put(lambda name=name: passed.append(name))  # type: ignore[misc]
+        last = asyncio.create_task(passing(turnstile, passed, "last"))
+        assert passed == []
+        for done in (["a"], ["a", "b"], ["a", "b", "c"]):
+            await asyncio.sleep(0)
+            assert passed == done
+        await last
+
+    assert on_a_loop(act) == ["a", "b", "c", "last"]
+
+
 def test_who_gives_up_holds_up_nobody() -> None:
     async def act(turnstile: Turnstile, passed: list[str]) -> None:
         tasks = [asyncio.create_task(passing(turnstile, passed, str(number))) for number in range(6)]

@@ -17,7 +17,7 @@ from adjoin.config import Config
 from adjoin.odata.errors import Refusal
 from adjoin.service.installation import Installation
 from adjoin.service.world import World
-from adjoin.store import tenants, texts
+from adjoin.store import tenants, text_index, texts
 from adjoin.store.database import Session
 from adjoin.store.health import signs
 
@@ -34,7 +34,8 @@ class Finding:
 
 
 Full = Annotated[
-    bool, typer.Option("--full", help="Hold every index of the database against its rows, too; takes longer.")
+    bool,
+    typer.Option("--full", help="Hold indexes against their rows, too (PostgreSQL: the text index); takes longer."),
 ]
 
 
@@ -47,7 +48,8 @@ def check(
     disk = _disk(loaded)
     if all(each.healthy for each in findings):
         try:
-            findings += run(loaded, partial(_inside, full) if loaded.database_url is None else _inside_postgresql)
+            inside = _inside if loaded.database_url is None else _inside_postgresql
+            findings += run(loaded, partial(inside, full))
         except Refusal as refusal:
             findings.append(Finding("installation", False, refusal.message))
     findings += disk
@@ -92,17 +94,22 @@ def _private(path: Path, what: str) -> Finding:
 
 
 async def _inside(full: bool, installation: Installation, world: World) -> list[Finding]:
-    found = [await _database(installation.database.reader, full), await _writing(installation)]
-    if full and await texts.state(installation.database.reader) != texts.OFF:
+    found = [await _database(installation.database.reader, full)]
+    return [*found, *await _also_inside(full, installation, world)]
+
+
+async def _inside_postgresql(full: bool, installation: Installation, world: World) -> list[Finding]:
+    found = [Finding(each.what, each.healthy, each.says) for each in await signs(installation.database.reader)]
+    return [*found, *await _also_inside(full, installation, world)]
+
+
+async def _also_inside(full: bool, installation: Installation, world: World) -> list[Finding]:
+    found = [await _writing(installation)]
+    if full and await text_index.state(installation.database.reader) != text_index.OFF:
         whole = await texts.sound(installation.database.reader)
         says = "whole" if whole else "damaged; make it anew: adjoin text-index off, then adjoin text-index on"
         found.append(Finding("text index", whole, says))
     return [*found, *await _contents(installation, world)]
-
-
-async def _inside_postgresql(installation: Installation, world: World) -> list[Finding]:
-    found = [Finding(each.what, each.healthy, each.says) for each in await signs(installation.database.reader)]
-    return [*found, await _writing(installation), *await _contents(installation, world)]
 
 
 async def _contents(installation: Installation, world: World) -> list[Finding]:

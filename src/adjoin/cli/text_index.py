@@ -8,20 +8,14 @@ import typer
 
 from adjoin.cli.options import Database, DataDir, Json, Settings, load, run
 from adjoin.cli.output import print_json, print_line
-from adjoin.config import Config
-from adjoin.odata.errors import Refusal
 from adjoin.service.installation import Installation
 from adjoin.service.world import World
 from adjoin.store import texts
-from adjoin.store.texts import Status
+from adjoin.store.text_index import BUILDING, OFF, Status
 
 group = typer.Typer(
-    help="The text index: contains, endswith and $search without looking at every row (SQLite).", no_args_is_help=True
+    help="The text index: contains, endswith and $search without looking at every row.", no_args_is_help=True
 )
-
-
-class NoTextIndex(Refusal):
-    """The installation's database has no such index."""
 
 
 @group.command("on")
@@ -35,7 +29,7 @@ def on(data_dir: DataDir = None, database: Database = None, config: Settings = N
         await texts.switch_on(installation.database, _told)
         return await texts.status(installation.database.reader)
 
-    _print(run(_embedded(load(config, data_dir=data_dir, database=database)), act))
+    _print(run(load(config, data_dir=data_dir, database=database), act))
 
 
 @group.command("off")
@@ -46,7 +40,7 @@ def off(data_dir: DataDir = None, database: Database = None, config: Settings = 
         await texts.switch_off(installation.database)
         return await texts.status(installation.database.reader)
 
-    _print(run(_embedded(load(config, data_dir=data_dir, database=database)), act))
+    _print(run(load(config, data_dir=data_dir, database=database), act))
 
 
 @group.command("status")
@@ -56,17 +50,11 @@ def status(json: Json = False, data_dir: DataDir = None, database: Database = No
     async def act(installation: Installation, _: World) -> Status:
         return await texts.status(installation.database.reader)
 
-    found = run(_embedded(load(config, data_dir=data_dir, database=database)), act)
+    found = run(load(config, data_dir=data_dir, database=database), act)
     if json:
         print_json({"state": found.state.decode(), "rows": found.rows, "waiting": found.waiting})
     else:
         _print(found)
-
-
-def _embedded(loaded: Config) -> Config:
-    if loaded.database_url is not None:
-        raise NoTextIndex("Only the embedded database (SQLite) has a text index; on PostgreSQL every row is looked at.")
-    return loaded
 
 
 def _told(done: int) -> None:
@@ -77,8 +65,8 @@ def _told(done: int) -> None:
 
 
 def _print(found: Status) -> None:
-    if found.state == texts.OFF:
+    if found.state == OFF:
         print_line("The text index is off.")
         return
-    begun = "is being made; `adjoin text-index on` goes on with it" if found.state == texts.BUILDING else "is on"
+    begun = "is being made; `adjoin text-index on` goes on with it" if found.state == BUILDING else "is on"
     print_line(f"The text index {begun}: {found.rows} connectors in it, {found.waiting} wait to be put in.")

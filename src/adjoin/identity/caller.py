@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+
+import msgspec
 
 
 class Kind(Enum):
@@ -13,8 +14,7 @@ class Kind(Enum):
     DELEGATED = "delegated"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Caller:
+class Caller(msgspec.Struct, frozen=True, kw_only=True):
     """The caller of one request. Ids are GUIDs in small letters; times are Unix seconds.
 
     Data are keyed by `tenant_id` and `subject` together: `subject` (the `oid` claim) is unique in its tenant only.

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
 from adjoin.identity import tokens
 from adjoin.identity.caller import Caller
 from adjoin.identity.errors import TokenRefusal
+from adjoin.identity.remembered import Remembered
 from adjoin.identity.trust import Trust
 
-_Known: TypeAlias = OrderedDict[bytes, tuple[Caller, int]]
+# Of a SHA-256: nobody makes a second token for so much of the digest of one that is remembered.
+_DIGEST_BYTES: Final = 16
 
 
 class Proof(NamedTuple):
@@ -46,9 +47,9 @@ def choose(token: str, trusts: tuple[Trust, ...]) -> Trust:
 class VerifiedTokens:
     """Callers of tokens verified before, so that a signature is checked once and not on each request.
 
-    Only what was verified is kept, under the token's SHA-256: the cache never holds a token that could be taken from
-    it. Bounded; the least recently used goes first. A hit still looks at the clock. The trusts belong to the cache,
-    since what it holds is true under those alone. The first is the built-in issuer's.
+    Only what was verified is kept, under the token's digest: the cache never holds a token that could be taken from
+    it. Bounded; the first to come goes first. A hit still looks at the clock. The trusts belong to the cache, since
+    what it holds is true under those alone. The first is the built-in issuer's.
     """
 
     def __init__(self, *trusts: Trust, size: int = 10_000) -> None:
@@ -56,7 +57,7 @@ class VerifiedTokens:
         self.hits = self.misses = 0
         # One attribute, replaced as a whole: a verification that runs meanwhile in a thread files its result with
         # the trusts that it began with.
-        self._state: tuple[tuple[Trust, ...], _Known] = (trusts, OrderedDict())
+        self._state = (trusts, Remembered(size))
 
     def __len__(self) -> int:
         return len(self._state[1])
@@ -68,22 +69,24 @@ class VerifiedTokens:
     def prove(self, token: str, now: float) -> Proof:
         """As `verify`, and gives what holds for as long as `still` says so."""
         state = self._state
-        trusts, known = state
+        trusts, remembered = state
         tokens.check_form(token)
-        digest = hashlib.sha256(token.encode("ascii")).digest()
-        found = known.pop(digest, None)
+        digest = hashlib.sha256(token.encode("ascii")).digest()[:_DIGEST_BYTES]
+        found = remembered.find(digest)
         if found is None:
             self.misses += 1
             trust = choose(token, trusts)
             found = (tokens.verify(token, trust, now), trust.clock_skew)
-        else:
-            self.hits += 1
-            # Popped first: an expired token is not put back.
-            tokens.check_lifetime(found[0].expires, found[0].not_before, found[1], now)
-        known[digest] = found
-        if len(known) > self._size:
-            known.popitem(last=False)
-        return Proof(*found, state)
+            remembered.keep(digest, *found, now)
+            return Proof(*found, state)
+        self.hits += 1
+        caller, skew = found
+        try:
+            tokens.check_lifetime(caller.expires, caller.not_before, skew, now)
+        except TokenRefusal:
+            remembered.drop(digest)
+            raise
+        return Proof(caller, skew, state)
 
     def still(self, proof: Proof, now: float) -> bool:
         """Whether a proof holds; False once there are other keys or settings. Raises what a token's time forbids."""
@@ -100,4 +103,4 @@ class VerifiedTokens:
 
     def forget(self, *trusts: Trust) -> None:
         """Forget every token; with `trusts`, verify by those from now on (after a change of keys or settings)."""
-        self._state = (trusts or self._state[0], OrderedDict())
+        self._state = (trusts or self._state[0], Remembered(self._size))

@@ -104,19 +104,17 @@ def collection(
 
     Rows that are written already are whole, and at minimal detail.
     """
-    value: list[Any] | msgspec.Raw
-    if isinstance(rows, Written):
-        value = msgspec.Raw(b"[%b]" % rows.text)
-    else:
-        value = _shape(place.resource.type, select, detail, False).make_all(place, rows)
-    return _ENCODER.encode(
-        _Collection(
-            context=msgspec.UNSET if detail is Detail.NONE else place.context(select),
-            count=msgspec.UNSET if count is None else count,
-            next_link=msgspec.UNSET if next_link is None else next_link,
-            value=value,
-        )
+    whole = _Collection(
+        context=msgspec.UNSET if detail is Detail.NONE else place.context(select),
+        count=msgspec.UNSET if count is None else count,
+        next_link=msgspec.UNSET if next_link is None else next_link,
+        value=[],
     )
+    if isinstance(rows, Written):
+        # The values come last, so that they are not copied once more for being put in their place.
+        return b"%b%b]}" % (_ENCODER.encode(whole)[:-2], rows.text)
+    whole.value = _shape(place.resource.type, select, detail, False).make_all(place, rows)
+    return _ENCODER.encode(whole)
 
 
 def delta(
@@ -187,7 +185,7 @@ class _Collection(msgspec.Struct, kw_only=True):
     context: str | msgspec.UnsetType = msgspec.field(name="@odata.context", default=msgspec.UNSET)
     count: int | str | msgspec.UnsetType = msgspec.field(name="@odata.count", default=msgspec.UNSET)
     next_link: str | msgspec.UnsetType = msgspec.field(name="@odata.nextLink", default=msgspec.UNSET)
-    value: list[Any] | msgspec.Raw
+    value: list[Any]
 
 
 class _Shape:

@@ -1,36 +1,49 @@
 """Check-ins: a connector says that it lives and how it is, and hears what there is for it to do.
 
 Each changes one row, and nothing where it is a repeat. Only a change of state or version goes into the audit trail.
+Those that come while others are being kept wait, and are then kept together: for what nearly all of them change, the
+time alone, two statements are enough for them all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from typing import Final
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property, partial
+from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
+from adjoin.identity.caller import Caller
 from adjoin.model import CONNECTOR
 from adjoin.odata.errors import InvalidValue
 from adjoin.odata.values import Instant
+from adjoin.service import access, removal
 from adjoin.service import connectors as rules
-from adjoin.service import removal
 from adjoin.service.audit import Recorder
 from adjoin.service.connectors import Finding, Report, Turn
-from adjoin.service.errors import ConnectorRemoved, UsedElsewhere
+from adjoin.service.errors import ConnectorRemoved, NotLicensed, PersonalAccount, UnknownTenant, UsedElsewhere
 from adjoin.store import connectors
 from adjoin.store.connectors import Connector, Heard
-from adjoin.store.database import Database, Session
+from adjoin.store.database import Database, Overloaded, Session, StoreRefusal
+from adjoin.store.memory import Memory
 from adjoin.store.tables import CONNECTORS
 from adjoin.store.tenants import Tenant
+from adjoin.store.within import Within
 
 INTERVAL: Final = 300
 """Seconds from one check-in to the next: twelve may fail before the state says so."""
 
+TOGETHER: Final = 64
+"""So many are kept together at most: whoever else writes waits for no more of them."""
+WAITING: Final = 4_096
+"""So many wait at most."""
 
-@dataclass(frozen=True, slots=True)
-class CheckIn:
+_JSON: Final = msgspec.json.Encoder()
+
+
+class CheckIn(msgspec.Struct, frozen=True):
     """What a connector says: which run of its program it is, the how-manieth check-in of it, and how it is."""
 
     connector: str
@@ -38,11 +51,10 @@ class CheckIn:
     sequence: int
     version: str
     health: tuple[Finding, ...] = ()
-    load: dict[str, float] = field(default_factory=dict)
+    load: Mapping[str, float] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """How a connector stands after a check-in; `reasons` say why it is in error."""
 
     state: str
@@ -50,36 +62,145 @@ class Standing:
     too_old: bool
 
 
-Admit = Callable[[Session], Awaitable[Tenant]]
+class Taken(NamedTuple):
+    """What came of a check-in, and the tenant that the connector belongs to."""
+
+    tenant: Tenant
+    standing: Standing
 
 
-async def check_in(
-    database: Database, admit: Admit, said: CheckIn, recorder: Recorder, now: float
-) -> tuple[Tenant, Standing]:
-    """Take a check-in of a connector of the tenant that `admit` gives.
+class Asked(msgspec.Struct, frozen=True, eq=False):
+    """A check-in that waits to be kept, who makes it, and who records what it changes beside the time."""
 
-    All that it reads it reads in the transaction that it writes in: at some thousands a second, to go from one
-    connection to the other is what costs most. Raises InvalidValue, ConnectorRemoved, or UsedElsewhere, after which
-    the entry says so; and what `admit` raises.
-    """
-    rules.read_version(said.version)
-    at = Instant.from_unix(now)
+    said: CheckIn
+    caller: Caller
+    recorder: Callable[[], Recorder]
+    future: asyncio.Future[Taken]
 
-    async def act(session: Session) -> tuple[Tenant, Standing] | None:
-        tenant = await admit(session)
+
+Outcome: TypeAlias = Taken | Exception
+Later: TypeAlias = Callable[[Callable[[], None]], None]
+"""Has something done soon, but not at once where much of its kind is to be done."""
+
+
+class Intake:
+    """Takes check-ins, on one event loop. Those who wait for what comes of theirs are told through `later`."""
+
+    def __init__(self, database: Database, memory: Memory, now: Callable[[], float], later: Later) -> None:
+        self._database = database
+        self._memory = memory
+        self._now = now
+        self._later = later
+        self._waiting: deque[Asked] = deque()
+        self._keeping: asyncio.Task[None] | None = None
+
+    async def take(self, said: CheckIn, caller: Caller, recorder: Callable[[], Recorder]) -> Taken:
+        """Take a check-in of the caller, and give what came of it once that is on disk.
+
+        Raises InvalidValue, ConnectorRemoved, or UsedElsewhere, after which the entry says so; PersonalAccount,
+        UnknownTenant or NotLicensed; and what a Database raises.
+        """
+        rules.read_version(said.version)
+        if len(self._waiting) >= WAITING:
+            raise Overloaded("More check-ins are waiting than the service takes on.")
+        asked = Asked(said, caller, recorder, self._loop.create_future())
+        self._waiting.append(asked)
+        if self._keeping is None:
+            self._keeping = self._loop.create_task(self._keep())
+        return await asked.future
+
+    @cached_property
+    def _loop(self) -> asyncio.AbstractEventLoop:
+        return asyncio.get_running_loop()
+
+    async def _keep(self) -> None:
+        """Keep those who wait, until none does."""
+        try:
+            while self._waiting:
+                some = [self._waiting.popleft() for _ in range(min(len(self._waiting), TOGETHER))]
+                # Some may have given up.
+                some = [each for each in some if not each.future.done()]
+                for asked, outcome in zip(some, await self._kept(some), strict=True):
+                    self._later(partial(_tell, asked.future, outcome))
+        finally:
+            self._keeping = None
+
+    async def _kept(self, some: Sequence[Asked]) -> Sequence[Outcome]:
+        now = self._now()
+        try:
+            return await self._database.write(lambda session: _take(session, self._memory, some, now))
+        except StoreRefusal as refusal:
+            return [refusal] * len(some)
+        except Exception as error:  # noqa: BLE001 - whatever it is, those who wait have to hear of it
+            if len(some) == 1:
+                return [error]
+        # One of them is at fault; its neighbours have nothing to do with it.
+        alone = await asyncio.gather(*(self._kept([each]) for each in some))
+        return [outcome for (outcome,) in alone]
+
+
+def _tell(future: asyncio.Future[Taken], outcome: Outcome) -> None:
+    if future.done():
+        return
+    if isinstance(outcome, Exception):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)
+
+
+async def _take(session: Session, memory: Memory, some: Sequence[Asked], now: float) -> list[Outcome]:
+    """What came of each. All that is read is read in the transaction that is written in."""
+    outcomes: dict[int, Outcome] = {}
+    for group in _by_tenant(some):
+        try:
+            tenant = await access.admit(Within(session), memory, group[0].caller, now)
+        except (PersonalAccount, UnknownTenant, NotLicensed) as refusal:
+            outcomes |= {id(each): refusal for each in group}
+        else:
+            outcomes |= await _take_of(session, tenant, group, Instant.from_unix(now))
+    return [outcomes[id(each)] for each in some]
+
+
+def _by_tenant(some: Sequence[Asked]) -> Iterator[list[Asked]]:
+    groups: dict[str, list[Asked]] = {}
+    for each in some:
+        groups.setdefault(each.caller.tenant_id, []).append(each)
+    return iter(groups.values())
+
+
+async def _take_of(session: Session, tenant: Tenant, some: Sequence[Asked], at: Instant) -> dict[int, Outcome]:
+    """Take those of one tenant: the first of each connector with the others', if all it changes is the time."""
+    outcomes: dict[int, Outcome] = {}
+    firsts: dict[str, tuple[Asked, Heard, Standing]] = {}
+    for each in some:
+        if each.said.connector not in firsts:
+            firsts[each.said.connector] = (each, *_heard(each.said, tenant, doubled=False))
+    irregular = await connectors.irregular(session, tenant.number, at.ticks, [heard for _, heard, _ in firsts.values()])
+    regular = {key: first for key, first in firsts.items() if key not in irregular} if irregular else firsts
+    if regular:
+        await connectors.hear_all(session, tenant.number, at, [heard for _, heard, _ in regular.values()])
+    for asked, _, standing in regular.values():
+        outcomes[id(asked)] = Taken(tenant, standing)
+    for each in some:
+        if id(each) not in outcomes:
+            outcomes[id(each)] = await _take_alone(session, tenant, each, at)
+    return outcomes
+
+
+async def _take_alone(session: Session, tenant: Tenant, asked: Asked, at: Instant) -> Outcome:
+    """Take one of any kind."""
+    said = asked.said
+    try:
         before = await _enrolled(session, tenant, said.connector, at.ticks)
-        turn = rules.turn(before, said.instance, said.sequence)
-        if turn is Turn.REPEATED:
-            return tenant, _standing(before, tenant)
-        if turn is Turn.DOUBLED:
-            await _mark_doubled(session, tenant, before, recorder, at.ticks)
-            return None
-        return tenant, await _hear(session, tenant, said, before, recorder, at)
-
-    taken = await database.write(act)
-    if taken is None:
-        raise UsedElsewhere
-    return taken
+    except ConnectorRemoved as refusal:
+        return refusal
+    turn = rules.turn(before, said.instance, said.sequence)
+    if turn is Turn.REPEATED:
+        return Taken(tenant, _standing(before, tenant))
+    if turn is Turn.DOUBLED:
+        await _mark_doubled(session, tenant, before, asked.recorder, at.ticks)
+        return UsedElsewhere()
+    return Taken(tenant, await _hear(session, tenant, said, before, asked.recorder, at))
 
 
 async def still_there(session: Session, tenant: Tenant, connector: str, now: float) -> None:
@@ -94,33 +215,42 @@ async def _enrolled(session: Session, tenant: Tenant, connector: str, ticks: int
     return found
 
 
-async def _hear(
-    session: Session, tenant: Tenant, said: CheckIn, before: Connector, recorder: Recorder, at: Instant
-) -> Standing:
+def _heard(said: CheckIn, tenant: Tenant, *, doubled: bool) -> tuple[Heard, Standing]:
+    """What a check-in leaves, and how the connector then stands."""
     least = tenant.least_connector_version
-    reasons = rules.reasons(said.version, least, said.health, before.doubled)
+    reasons = rules.reasons(said.version, least, said.health, doubled)
     state = "error" if reasons else "active"
-    report = msgspec.json.encode(Report(reasons, said.health, said.load)).decode()
-    heard = Heard(at, rules.state_number(state), said.version, said.instance, said.sequence, report)
-    await connectors.hear(session, tenant.number, before, heard)
-    if (before["state"], before["version"]) != (state, said.version):
+    report = _JSON.encode(Report(reasons, said.health, said.load)).decode()
+    heard = Heard(said.connector, rules.state_number(state), said.version, said.instance, said.sequence, report)
+    return heard, Standing(state, reasons, rules.too_old(said.version, least))
+
+
+async def _hear(
+    session: Session, tenant: Tenant, said: CheckIn, before: Connector, recorder: Callable[[], Recorder], at: Instant
+) -> Standing:
+    heard, standing = _heard(said, tenant, doubled=before.doubled)
+    await connectors.hear(session, tenant.number, at, before, heard)
+    if (before["state"], before["version"]) != (standing.state, said.version):
         after = await _enrolled(session, tenant, said.connector, at.ticks)
-        await recorder.change(session, tenant.number, CONNECTOR, "Patch", before.shown.row, after.shown.row, reasons)
-        await removal.drop(session, CONNECTORS, tenant.number, at.ticks, recorder)
-    return Standing(state, reasons, rules.too_old(said.version, least))
+        rows, record = (before.shown.row, after.shown.row), recorder()
+        await record.change(session, tenant.number, CONNECTOR, "Patch", *rows, standing.reasons)
+        await removal.drop(session, CONNECTORS, tenant.number, at.ticks, record)
+    return standing
 
 
-async def _mark_doubled(session: Session, tenant: Tenant, before: Connector, recorder: Recorder, ticks: int) -> None:
+async def _mark_doubled(
+    session: Session, tenant: Tenant, before: Connector, recorder: Callable[[], Recorder], ticks: int
+) -> None:
     """Once: what goes on being doubled is no news."""
     if before.doubled:
         return
     last = rules.report_of(before)
-    report = msgspec.json.encode(Report((rules.DOUBLED, *last.reasons), last.health, last.load)).decode()
+    report = _JSON.encode(Report((rules.DOUBLED, *last.reasons), last.health, last.load)).decode()
     key = rules.text(before["id"])
     await connectors.mark_doubled(session, tenant.number, key, rules.state_number("error"), report)
     after = await _enrolled(session, tenant, key, ticks)
     row = after.shown.row
-    await recorder.change(session, tenant.number, CONNECTOR, "Patch", before.shown.row, row, (rules.DOUBLED,))
+    await recorder().change(session, tenant.number, CONNECTOR, "Patch", before.shown.row, row, (rules.DOUBLED,))
 
 
 def _standing(held: Connector, tenant: Tenant) -> Standing:

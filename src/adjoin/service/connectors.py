@@ -6,8 +6,9 @@ Pure. A connector may use the connector API as itself and nothing else; its toke
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -34,6 +35,7 @@ DOUBLED: Final = (
 )
 
 
+@lru_cache(maxsize=256)
 def read_version(text: str) -> tuple[int, ...]:
     """A version as four numbers. Raises InvalidValue."""
     if not _VERSION.fullmatch(text):
@@ -80,7 +82,7 @@ class Report(msgspec.Struct, frozen=True, rename="camel"):
 
     reasons: tuple[str, ...] = ()
     health: tuple[Finding, ...] = ()
-    load: dict[str, float] = {}
+    load: Mapping[str, float] = {}
 
 
 _REPORT: Final = msgspec.json.Decoder(Report)
@@ -96,7 +98,8 @@ def reasons(version: str, least: str | None, health: Sequence[Finding], doubled:
     found = [DOUBLED] if doubled else []
     if too_old(version, least):
         found.append(f"Version {version} is older than {least}, the least that is accepted.")
-    return (*found, *(f"{each.name}: {each.detail or 'failed'}" for each in health if not each.ok))
+    found += [f"{each.name}: {each.detail or 'failed'}" for each in health if not each.ok]
+    return tuple(found)
 
 
 def state_number(name: str) -> int:

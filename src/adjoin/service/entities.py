@@ -102,9 +102,9 @@ async def page(database: Database, tenant: Tenant, entity: EntityType, wanted: W
     remaining = goes_on.remaining if goes_on else query.top
     size = min(goes_on.page_size if goes_on else wanted.page_size, PAGE_SIZE)
     limit = size if remaining is None else min(size, remaining)
-    # One row more than is shown tells whether the list goes on, without a count.
     part = Part(
-        limit=limit + 1,
+        # One row more than is shown tells whether the list goes on, without a count.
+        limit=limit if limit == remaining else limit + 1,
         where=query.where,
         order=query.order,
         skip=0 if goes_on else query.skip,
@@ -112,19 +112,23 @@ async def page(database: Database, tenant: Tenant, entity: EntityType, wanted: W
         written=wanted.written,
     )
     ticks = ticks_of(now)
-    part = msgspec.structs.replace(part, silent=await rows.silent(database.reader, table, tenant.number, part, ticks))
-    if short_page(table, part.where, part.order, part.skip, part.silent):
+    silent = await rows.silent(database.reader, table, tenant.number, part, ticks)
+    if silent is not None:
+        part = msgspec.structs.replace(part, silent=silent)
+    if short_page(table, part.where, part.order, part.skip, silent):
         session = database.reader
     else:
         session, most = database.scanner, part.limit + part.skip
         part = msgspec.structs.replace(part, among=await texts.among(database, table, tenant.number, part.where, most))
     found, mark_of = await rows.find(session, table, tenant.number, part, ticks)
-    shown = found.first(limit) if isinstance(found, Written) else found[:limit]
-    left = None if remaining is None else remaining - len(shown)
+    shown = found
     continuation = None
-    if len(found) > limit and shown and left != 0:
-        last = mark_of(limit - 1)
-        continuation = Continuation(last.key, last.values, left, size)
+    if len(found) > limit:
+        shown = found.first(limit) if isinstance(found, Written) else found[:limit]
+        if limit:
+            last = mark_of(limit - 1)
+            left = None if remaining is None else remaining - limit
+            continuation = Continuation(last.key, last.values, left, size)
     number = await count(database, tenant, entity, now, query.where) if query.count else None
     return Page((), continuation, number, shown) if isinstance(shown, Written) else Page(shown, continuation, number)
 

@@ -5,10 +5,16 @@ A connector that the clock removed is as if it were not there; so are its keys. 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain
 from typing import Any, Final
 
+import msgspec
+
 from adjoin.odata.values import Instant, fold
+from adjoin.store import silence
 from adjoin.store.columns import Stored, Wire
 from adjoin.store.database import Session
 from adjoin.store.tables import CONNECTORS
@@ -17,6 +23,8 @@ from adjoin.store.where import Parameters
 _OWN: Final = "instance, sequence, doubled, report, domain, enrolled"
 _NAME: Final = CONNECTORS.name
 _AT: Final = {each.name: at for at, each in enumerate(CONNECTORS.type.properties)}
+# So long a connector shows the state that is kept.
+_FRESH: Final = silence.CONNECTORS.steps[0][0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +88,10 @@ async def enrol(session: Session, tenant: int, connector: str, domain: str | Non
     await session.fetch(sql, (tenant, connector, at.ticks, domain, enrolled))
 
 
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """What a check-in leaves: when, the state by its number, the version, by which instance, and its report (JSON)."""
+class Heard(msgspec.Struct, frozen=True):
+    """What a check-in leaves: the state by its number, the version, by which instance, and its report (JSON)."""
 
-    at: Instant
+    connector: str
     state: int
     version: str
     instance: str
@@ -92,9 +99,66 @@ class Heard:
     report: str
 
 
-async def hear(session: Session, tenant: int, before: Connector, heard: Heard) -> None:
-    """Keep a check-in. One statement, which leaves the indexes of what did not change alone."""
-    parameters: list[object] = [tenant, before["id"], str(heard.at), heard.at.ticks]
+async def irregular(session: Session, tenant: int, now: int, heard: Sequence[Heard]) -> set[str]:
+    """The connectors whose check-in moves more than the time, or is not to be taken as it is.
+
+    The others were heard lately, are kept with the state and the version that they report, and go on counting as
+    `service.connectors.turn` wants it: one rule written twice, and a test holds the two equal. Each is named once.
+    """
+    sql = _irregular_text(_power_of_two(len(heard)))
+    rows = ((each.connector, each.instance, each.sequence, each.version, each.state) for each in _filled(heard))
+    found = await session.fetch(sql, (tenant, now - _FRESH, *chain.from_iterable(rows)))
+    return {connector for (connector,) in found}
+
+
+async def hear_all(session: Session, tenant: int, at: Instant, heard: Sequence[Heard]) -> None:
+    """Keep check-ins that `irregular` did not name, in one statement that leaves the indexes of all but time alone."""
+    sql = _hear_all_text(_power_of_two(len(heard)))
+    rows = ((each.connector, each.instance, each.sequence, each.report) for each in _filled(heard))
+    await session.fetch(sql, (tenant, str(at), at.ticks, *chain.from_iterable(rows)))
+
+
+@lru_cache(maxsize=16)
+def _irregular_text(rows: int) -> str:
+    return (
+        f"SELECT heard.column1 FROM ({_values(rows, 5, behind=2)}) AS heard WHERE NOT EXISTS ("
+        f"SELECT 1 FROM {_NAME} AS held WHERE held.tenant = ?1 AND held.id = heard.column1 "
+        "AND held.enrolled IS NOT NULL AND held.doubled = 0 AND +held.silent_since > ?2 "
+        "AND held.version = heard.column4 AND held.state = heard.column5 AND (held.instance IS NULL "
+        "OR (held.instance <> heard.column2 AND heard.column3 = 1) "
+        "OR (held.instance = heard.column2 AND held.sequence < heard.column3)))"
+    )
+
+
+@lru_cache(maxsize=16)
+def _hear_all_text(rows: int) -> str:
+    return (
+        f"UPDATE {_NAME} SET last_connection_date_time = ?2, last_connection_date_time_ticks = ?3, silent_since = ?3, "
+        "instance = heard.column2, sequence = heard.column3, report = heard.column4, row_version = row_version + 1 "
+        f"FROM ({_values(rows, 4, behind=3)}) AS heard WHERE tenant = ?1 AND id = heard.column1"
+    )
+
+
+def _values(rows: int, width: int, behind: int) -> str:
+    """So many rows of parameters, behind some others; both databases call their columns column1, column2, ..."""
+    firsts = range(behind + 1, behind + 1 + rows * width, width)
+    places = (", ".join(f"?{number}" for number in range(first, first + width)) for first in firsts)
+    return f"VALUES {', '.join(f'({each})' for each in places)}"
+
+
+def _power_of_two(count: int) -> int:
+    """The next one: few statements have to be kept ready."""
+    return 1 << (count - 1).bit_length()
+
+
+def _filled(heard: Sequence[Heard]) -> Sequence[Heard]:
+    """The same up to the next power of two: what is found or changed twice by the same values is so once."""
+    return [*heard, *[heard[-1]] * (_power_of_two(len(heard)) - len(heard))]
+
+
+async def hear(session: Session, tenant: int, at: Instant, before: Connector, heard: Heard) -> None:
+    """Keep a check-in of any kind."""
+    parameters: list[object] = [tenant, before["id"], str(at), at.ticks]
     parameters += [heard.instance, heard.sequence, heard.report, heard.state]
     version = ""
     if before["version"] != heard.version:

@@ -60,8 +60,8 @@ class Insertion:
 class Alike(Insertion):
     """An insertion of rows that are alike but for a few values, which alone are handed in, the tenant's number first.
 
-    `cells` are those of a whole row, `own` is where rows differ, and `of` inserts such rows whole. A database that takes a
-    value once for many rows saves what they have in common.
+    `cells` are those of a whole row, `own` is where rows differ, `of` inserts such rows whole. A database that takes
+    values once for many rows saves what they have in common.
     """
 
     of: Insertion = field(kw_only=True)

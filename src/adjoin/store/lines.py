@@ -1,10 +1,11 @@
-"""What waits for one worker, in a line for each tenant: the worker goes from line to line, and none may fill the place.
+"""What waits for few workers, in a line for each tenant: they go from line to line, and none may fill the place.
 
 So who asks for much waits for itself, and who asks for little comes next. Thread-safe; `put` is told what cannot wait.
 """
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from collections import deque
@@ -47,16 +48,33 @@ class Lines(Generic[T]):
     def take(self) -> T | None:
         """What comes next, as soon as there is any; None once it is closed."""
         while self._tokens.get():
-            with self._lock:
-                if self._lines:
-                    # Whose line it is stands last from now on.
-                    tenant, line = next(iter(self._lines.items()))
-                    del self._lines[tenant]
-                    thing = line.popleft()
-                    if line:
-                        self._lines[tenant] = line
+            if (thing := self._first()) is not None:
+                return thing
+        return None
+
+    def next(self) -> T | None:
+        """What comes next, if there is any now."""
+        with contextlib.suppress(queue.Empty):
+            while self._tokens.get_nowait():
+                if (thing := self._first()) is not None:
                     return thing
         return None
+
+    def __bool__(self) -> bool:
+        """Whether anything waits to be taken."""
+        return bool(self._lines)
+
+    def _first(self) -> T | None:
+        with self._lock:
+            if not self._lines:
+                return None
+            # Whose line it is stands last from now on.
+            tenant, line = next(iter(self._lines.items()))
+            del self._lines[tenant]
+            thing = line.popleft()
+            if line:
+                self._lines[tenant] = line
+            return thing
 
     def done(self, tenant: int, thing: T) -> None:
         """It waits no more, whether it was taken or not."""

@@ -123,9 +123,11 @@ class Link:
         if isinstance(error, _GONE) or self.lost:
             self.abandon()
             return Lost(says)
-        return error if isinstance(error, _MISTAKES) else Unavailable(says)
+        return Unavailable(says) if isinstance(error, _DROPPED) or not isinstance(error, _MISTAKES) else error
 
 
+# Another command may drop the text index between two statements that ask it.
+_DROPPED: Final = (asyncpg.UndefinedFunctionError, asyncpg.UndefinedTableError)
 # After these the server has ended the session, or cannot be heard any more. A server that only reads is not the one to
 # write to: the next connection may find another.
 _GONE: Final = (
@@ -150,7 +152,7 @@ async def connect(url: str, seconds: float = STATEMENT_SECONDS, scans: bool = Fa
             url,
             server_settings=settings,
             timeout=_CONNECT_SECONDS,
-            command_timeout=_ANSWER_SECONDS,
+            command_timeout=max(_ANSWER_SECONDS, 2 * seconds),
             statement_cache_size=128,
             max_cached_statement_lifetime=0,
             max_cacheable_statement_size=16_384,

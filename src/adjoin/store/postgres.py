@@ -18,6 +18,7 @@ from adjoin.store.address import shown
 from adjoin.store.commits import Commits
 from adjoin.store.database import Overloaded, Session, Unavailable, Uncertain
 from adjoin.store.group import Job, Outcome, Ran, Undone
+from adjoin.store.lines import Lines
 from adjoin.store.link import Link, Lost, connect
 from adjoin.store.readers import Readers
 
@@ -48,7 +49,7 @@ class PostgreSQL:
         self._commits = commits or Commits()
         self._commits.waiting = lambda: self._waiting
         self._reader = Readers(self._connected, readers)
-        self._scanner = Readers(lambda: connect(url, SCAN_SECONDS, scans=True), SCANNERS, SCAN_SECONDS)
+        self._scanner = Readers(lambda: connect(url, SCAN_SECONDS, scans=True), SCANNERS, SCAN_SECONDS, Lines())
         self._link: Link | None = None
         self._queue: deque[Job] = deque()
         self._waiting = 0

@@ -3,6 +3,9 @@
 So a read costs one round trip, and one more only where no connection shows its tenant already and no more may be made.
 Who asks for what is being asked already waits for the answer to the next such question, and shares it with all who come
 until it is put: each still sees all that was kept when it asked, and a crowd with one question costs two at a time.
+
+Who waits for a connection gets the next that is free, and nobody who came later: in the order of coming, or, for reads
+that may take long, one tenant's after another's (`lines.py`).
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from adjoin.store.database import Insertion, Overloaded, TooSlow, Unavailable
 from adjoin.store.link import Link, Lost
@@ -27,20 +30,59 @@ class _Question(NamedTuple):
     parameters: tuple[object, ...]
 
 
+class Waiting(Protocol):
+    """Who waits for a connection; each is told the tenant that it asks for."""
+
+    def put(self, tenant: int, waiter: asyncio.Future[Link | None], /) -> None: ...
+
+    def next(self) -> asyncio.Future[Link | None] | None: ...
+
+    def done(self, tenant: int, waiter: asyncio.Future[Link | None], /) -> None: ...
+
+    def __bool__(self) -> bool: ...
+
+
+class _InOrder:
+    """They are served as they came."""
+
+    def __init__(self) -> None:
+        self._waiters: deque[asyncio.Future[Link | None]] = deque()
+
+    def put(self, _: int, waiter: asyncio.Future[Link | None]) -> None:
+        if len(self._waiters) >= _WAITING_LIMIT:
+            raise Overloaded("More reads are waiting than the service takes on.")
+        self._waiters.append(waiter)
+
+    def next(self) -> asyncio.Future[Link | None] | None:
+        return self._waiters.popleft() if self._waiters else None
+
+    def done(self, _: int, __: asyncio.Future[Link | None]) -> None:
+        """One that gave up is passed over when its turn comes."""
+
+    def __bool__(self) -> bool:
+        return bool(self._waiters)
+
+
 class Readers:
     """A session over at most so many connections. What fails for a lost connection is tried once more on another."""
 
     keeps_counts = False
     writes_json = False
 
-    def __init__(self, connect: Callable[[], Awaitable[Link]], most: int, patience: float | None = None) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], Awaitable[Link]],
+        most: int,
+        patience: float | None = None,
+        waiting: Waiting | None = None,
+    ) -> None:
         """`patience` is how long one may wait for its turn, in seconds; None: as long as it takes."""
         self._connect = connect
         self._most = most
         self._patience = patience
         self._made = 0
         self._idle: list[Link] = []
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiting: Waiting = _InOrder() if waiting is None else waiting
         self._closed = False
         self._asked: dict[_Question, asyncio.Future[list[tuple[Any, ...]]] | None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -93,25 +135,24 @@ class Readers:
     async def close(self) -> None:
         """Take on nothing more, and let go of the connections that are not in use; those in use end with their use."""
         self._closed = True
-        for waiter in self._waiting:
-            if not waiter.done():
-                waiter.set_result(None)
+        while (waiter := self._next()) is not None:
+            waiter.set_result(None)
         for link in self._idle:
             await link.close()
         self._idle.clear()
 
     async def _take(self, tenant: int) -> Link:
-        while True:
-            if self._closed:
-                raise Unavailable("The service is stopping.")
-            link = self._found(tenant)
-            if link is not None:
+        if self._closed:
+            raise Unavailable("The service is stopping.")
+        if not self._waiting:
+            if (link := self._found(tenant)) is not None:
                 return link
             if self._made < self._most:
+                self._made += 1
                 return await self._another()
             if self._idle:
                 return self._idle.pop()
-            await self._wait()
+        return await self._turn(tenant)
 
     def _found(self, tenant: int) -> Link | None:
         """An idle connection that shows this tenant."""
@@ -124,39 +165,51 @@ class Readers:
         return None
 
     async def _another(self) -> Link:
-        self._made += 1
+        """A connection in a place that is free for it."""
         try:
             return await self._connect()
         except BaseException:
-            self._made -= 1
-            self._wake()
+            self._free()
             raise
 
-    async def _wait(self) -> None:
-        if len(self._waiting) >= _WAITING_LIMIT:
-            raise Overloaded("More reads are waiting than the service takes on.")
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(waiter)
+    async def _turn(self, tenant: int) -> Link:
+        waiter: asyncio.Future[Link | None] = asyncio.get_running_loop().create_future()
+        self._waiting.put(tenant, waiter)
         try:
-            await asyncio.wait_for(waiter, self._patience)
-        except TimeoutError:
-            raise TooSlow("Too many requests that look at many rows are under way; try again.") from None
-        except asyncio.CancelledError:
+            link = await asyncio.wait_for(waiter, self._patience)
+        except (TimeoutError, asyncio.CancelledError) as error:
             if waiter.done() and not waiter.cancelled():
-                self._wake()
+                self._give_back(waiter.result())
+            if isinstance(error, TimeoutError):
+                raise TooSlow("Too many requests that look at many rows are under way; try again.") from None
             raise
+        finally:
+            self._waiting.done(tenant, waiter)
+        if self._closed:
+            self._give_back(link)
+            raise Unavailable("The service is stopping.")
+        return await self._another() if link is None else link
 
-    def _give_back(self, link: Link) -> None:
-        if link.lost or self._closed:
+    def _give_back(self, link: Link | None) -> None:
+        """Let whoever is next have a connection, or the place for one."""
+        if link is None:
+            self._free()
+        elif link.lost or self._closed:
             link.abandon()
-            self._made -= 1
+            self._free()
+        elif (waiter := self._next()) is not None:
+            waiter.set_result(link)
         else:
             self._idle.append(link)
-        self._wake()
 
-    def _wake(self) -> None:
-        while self._waiting:
-            waiter = self._waiting.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
-                return
+    def _free(self) -> None:
+        if (waiter := self._next()) is not None:
+            waiter.set_result(None)
+        else:
+            self._made -= 1
+
+    def _next(self) -> asyncio.Future[Link | None] | None:
+        """Who has waited for its turn, and still does."""
+        while (waiter := self._waiting.next()) is not None and waiter.done():
+            pass
+        return waiter

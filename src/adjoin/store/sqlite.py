@@ -28,7 +28,7 @@ import apsw
 from adjoin.store.commits import Commits
 from adjoin.store.database import Insertion, Numbers, Overloaded, Session, Unavailable, Unusable
 from adjoin.store.scanner import Scanner
-from adjoin.store.texts import Waiting
+from adjoin.store.texts_sqlite import Waiting
 
 T = TypeVar("T")
 
@@ -146,6 +146,7 @@ class _Turns(_Reading):
 
     def __init__(self, connection: apsw.Connection, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(connection)
+        self._connection = connection
         self._loop = loop
         self._begun = False
         self._version: int | None = None
@@ -170,10 +171,11 @@ class _Turns(_Reading):
         self._loop.call_soon(self.end)
 
     def end(self) -> None:
-        """End the transaction, if there is one."""
+        """End the transaction, if there is one: after some faults SQLite has ended it by itself."""
         if self._begun:
             self._begun, self._version = False, None
-            self._execute("ROLLBACK")
+            if self._connection.in_transaction:
+                self._execute("ROLLBACK")
 
 
 class _Connected(_Reading):

@@ -1,54 +1,19 @@
-"""The text index of the embedded database, a switch: what it is made of, and who keeps it up to date.
+"""Asking the text index, and switching it, whichever database keeps it.
 
-Triggers keep the text of each row in a plain table, whoever writes; there it waits until the writer puts it into the
-index of grams (FTS5), with many others, in the transaction of a commit that comes soon. Readers look at what waits as
-well, so the index is never behind. It only narrows: the condition itself is looked at in each row that it leads to.
-
-The rows' numbers begin with their tenant's, so what one tenant asks never looks at what another has.
+PostgreSQL's part is imported only where it is used.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from math import isqrt
-from typing import Final, NamedTuple
-
-import apsw
+from collections.abc import Callable
 
 from adjoin.odata.bound import Bound
-from adjoin.store import settings
-from adjoin.store.columns import Table, sort_column
-from adjoin.store.database import Database, Session, Unavailable, Unusable
-from adjoin.store.grams import LENGTH, sought
+from adjoin.store import texts_sqlite
+from adjoin.store.columns import Table
+from adjoin.store.database import Database, Session
+from adjoin.store.grams import sought
 from adjoin.store.rows import Among
-from adjoin.store.statements import Everywhere
-from adjoin.store.tables import CONNECTORS
-from adjoin.store.where import Parameters
-
-ON, BUILDING, OFF = b"on", b"building", b"off"
-"""What the setting says; where there is none, the index is off."""
-
-MOST_FOUND: Final = 5_000
-"""More rows are never looked up: then so many fit that reading on in the order wanted soon leads to enough."""
-
-_SETTING: Final = "text-index"
-_TEXTS: Final = "connector_texts"
-_GRAMS: Final = "connector_grams"
-_OF: Final = CONNECTORS
-_PROPERTIES: Final = tuple(each for each in _OF.type.properties if each.searchable)
-_NAMES: Final = frozenset(each.name for each in _PROPERTIES)
-_BITS: Final = 40  # of a number, below those of the tenant
-_AT_ONCE: Final = 2_000
-_WORTH_IT: Final = 64
-_PAUSE: Final = 1_000  # commits, before what failed is tried again
-# To look a row up costs as much as to read some rows on in order.
-_ROWS_FOR_ONE: Final = 4
-
-WAITS, IS_IN, GOES = 1, 0, 2
-"""The steps of a text: it waits to be put into the index, is in it, waits to be taken out."""
-
-
-# --- asking it
+from adjoin.store.text_index import NAMES, OF, OFF, ON, Kept, Status, state
 
 
 async def among(database: Database, table: Table, tenant: int, where: Bound | None, limit: int | None) -> Among | None:
@@ -56,261 +21,42 @@ async def among(database: Database, table: Table, tenant: int, where: Bound | No
 
     `limit` is how many rows are wanted, None where all have to be counted.
     """
-    if table is not _OF or not database.scanner.keeps_counts or (asked := sought(where, _NAMES)) is None:
+    if table is not OF or (asked := sought(where, NAMES)) is None:
         return None
     if await state(database.reader) != ON:
         return None
-    first, last, most = tenant << _BITS, ((tenant + 1) << _BITS) - 1, MOST_FOUND
-    if limit is not None:
-        # As many as it costs as much to look up as to read on in order until there are enough.
-        ((every,),) = await database.reader.fetch(_EVERY, (tenant,))
-        most = min(most, isqrt(int(max(limit, 100) * every / _ROWS_FOR_ONE)))
-    try:
-        ((found, waiting),) = await database.scanner.fetch(_FOUND, (tenant, asked, first, last, most + 1, MOST_FOUND))
-    except Unavailable:
-        return None  # switched off just now, or damaged: without it all is found, too
-    if found > most or found + waiting > MOST_FOUND:
-        return None
-
-    def write(parameters: Parameters) -> str:
-        places = [parameters.add(each) for each in (asked, first, last)]
-        return f"{_OF.key} IN ({_LEADS_TO.format(*places)})"
-
-    return write
-
-
-_FOUND: Final = (
-    f"SELECT (SELECT count(*) FROM (SELECT rowid FROM {_GRAMS} WHERE {_GRAMS} MATCH ?2 AND rowid BETWEEN ?3 AND ?4 "
-    f"LIMIT ?5)), (SELECT count(*) FROM (SELECT 1 FROM {_TEXTS} WHERE tenant = ?1 AND step <> {IS_IN} LIMIT ?6 + 1))"
-)
-_EVERY: Final = f"SELECT COALESCE(sum(number), 0) FROM {_OF.counts} WHERE tenant = ?1"
-_LEADS_TO: Final = (
-    f"SELECT texts.id FROM (SELECT rowid AS n FROM {_GRAMS} WHERE {_GRAMS} MATCH {{}} AND rowid BETWEEN {{}} AND {{}}) "
-    f"CROSS JOIN {_TEXTS} AS texts ON texts.number = n "
-    f"UNION ALL SELECT id FROM {_TEXTS} WHERE tenant = ?1 AND step <> {IS_IN}"
-)
-
-
-async def state(session: Session) -> bytes:
-    """ON, BUILDING or OFF."""
-    return await settings.find(session, _SETTING) or OFF
-
-
-class Status(NamedTuple):
-    """What there is of the index: its state, the rows whose texts are in it, and those that wait to be."""
-
-    state: bytes
-    rows: int
-    waiting: int
+    return await _kept(database.scanner).among(database, tenant, asked, limit)
 
 
 async def status(session: Session) -> Status:
     """How the index is."""
     now = await state(session)
-    if now == OFF:
-        return Status(OFF, 0, 0)
-    sql = f"SELECT (SELECT count(*) FROM {_TEXTS}), (SELECT count(*) FROM {_TEXTS} WHERE step <> {IS_IN})"
-    ((every, waiting),) = await session.fetch(Everywhere(sql))
-    return Status(now, every - waiting, waiting)
+    return Status(OFF, 0, 0) if now == OFF else await _kept(session).status(session, now)
 
 
 async def sound(session: Session) -> bool:
     """Whether the index, if there is one, leads to some rows that it has, from all over it."""
-    if await state(session) == OFF:
-        return True
-    try:
-        ((missed,),) = await session.fetch(Everywhere(_MISSED))
-    except Unavailable:
-        return False
-    return not missed
-
-
-_MISSED: Final = (
-    f"SELECT count(*) FROM {_TEXTS} AS texts WHERE step = {IS_IN} AND length(text) >= {LENGTH} "
-    f"AND number % (SELECT 1 + count(*) / 1000 FROM {_TEXTS}) = 0 AND NOT EXISTS (SELECT 1 FROM {_GRAMS} "
-    f"WHERE {_GRAMS} MATCH '\"' || replace(substr(texts.text, 1, {LENGTH}), '\"', '\"\"') || '\"' "
-    "AND rowid = texts.number)"
-)
-
-
-# --- switching it
-
-Write = Callable[[Callable[[Session], Awaitable[object]]], Awaitable[object]]
+    return await state(session) == OFF or await _kept(session).sound(session)
 
 
 async def switch_on(database: Database, told: Callable[[int], None] = lambda _: None) -> None:
     """Make the index and fill it, in many short transactions, between which others write; or go on where that ended.
 
-    `told` hears how many rows have been taken up. Raises Unusable where this SQLite has no such index.
+    `told` hears how many rows have been taken up. Raises Unusable where the database has no such index.
     """
-    if await state(database.reader) == ON:
-        return
-    await database.write(_begin)
-    last: tuple[int, str] | None = (0, "")
-    done = 0
-    while last is not None:
-        last, taken = await database.write(_taking_up(last))
-        done += taken
-        told(done)
-    await database.write(lambda session: _set(session, ON))
+    if await state(database.reader) != ON:
+        await _kept(database.reader).switch_on(database, told)
 
 
 async def switch_off(database: Database) -> None:
-    """Drop the index, if there is one."""
-
-    async def act(session: Session) -> None:
-        for statement in _DROPPING:
-            await session.fetch(Everywhere(statement))
-        await session.fetch(Everywhere("DELETE FROM settings WHERE name = ?1"), (_SETTING,))
-
-    await database.write(act)
+    """Drop the index, if there is one. Raises Unusable where that cannot be done now."""
+    await _kept(database.reader).switch_off(database)
 
 
-async def _begin(session: Session) -> None:
-    if await state(session) != OFF:
-        return
-    try:
-        for statement in _MAKING:
-            await session.fetch(Everywhere(statement))
-    except Unavailable as error:
-        raise Unusable(
-            f"SQLite {apsw.sqlite_lib_version()}, which is used here, cannot keep a text index; it takes 3.34 or "
-            f"newer, with FTS5. {error.message}"
-        ) from None
-    await _set(session, BUILDING)
+def _kept(session: Session) -> Kept:
+    # The embedded database keeps counts, by triggers; the other does not.
+    if session.keeps_counts:
+        return texts_sqlite.KEPT
+    from adjoin.store import texts_postgres  # noqa: PLC0415 - it takes time that SQLite's users need not spend
 
-
-async def _set(session: Session, value: bytes) -> None:
-    sql = "INSERT INTO settings (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = ?2"
-    await session.fetch(Everywhere(sql), (_SETTING, value))
-
-
-def _taking_up(after: tuple[int, str]) -> Callable[[Session], Awaitable[tuple[tuple[int, str] | None, int]]]:
-    """Takes up the texts of the next rows; gives the last of them, and how many they were."""
-
-    async def act(session: Session) -> tuple[tuple[int, str] | None, int]:
-        found = await session.fetch(Everywhere(_NEXT), (*after, _AT_ONCE))
-        if not found:
-            return None, 0
-        tenant, key = found[-1]
-        await session.fetch(Everywhere(_TAKE_UP), (*after, tenant, key))
-        return (tenant, key), len(found)
-
-    return act
-
-
-def _text(row: str) -> str:
-    """A row's text as SQL: its properties, folded, with a character between that hardly anyone asks for."""
-    return " || char(31) || ".join(f"COALESCE({row}.{sort_column(each)}, '')" for each in _PROPERTIES)
-
-
-def _added(row: str) -> str:
-    first = f"({row}.tenant << {_BITS})"
-    last = f"(SELECT max(number) FROM {_TEXTS} WHERE number BETWEEN {first} AND {first} + {2**_BITS - 1})"
-    return (
-        f"INSERT INTO {_TEXTS} (number, tenant, id, text, step) "
-        f"VALUES (COALESCE({last}, {first}) + 1, {row}.tenant, {row}.{_OF.key}, {_text(row)}, {WAITS})"
-    )
-
-
-_HAS: Final = f"tenant = OLD.tenant AND id = OLD.{_OF.key} AND step < {GOES}"
-_TAKEN: Final = f"DELETE FROM {_TEXTS} WHERE {_HAS} AND step = {WAITS}; UPDATE {_TEXTS} SET step = {GOES} WHERE {_HAS}"
-_CHANGES: Final = ", ".join(sort_column(each) for each in _PROPERTIES)
-
-# A row that waits to be taken out may have a successor already. Grams are kept without their places in the text: that
-# takes a fifth of the room, and the texts themselves are looked at anyway.
-_MAKING: Final[Sequence[str]] = f"""
-CREATE TABLE {_TEXTS}
-    (number INTEGER PRIMARY KEY, tenant INTEGER NOT NULL, id TEXT NOT NULL, text TEXT NOT NULL, step INTEGER NOT NULL)
-    STRICT
-;;
-CREATE UNIQUE INDEX {_TEXTS}_by_id ON {_TEXTS} (tenant, id) WHERE step < {GOES}
-;;
-CREATE INDEX {_TEXTS}_waiting ON {_TEXTS} (tenant, number) WHERE step <> {IS_IN}
-;;
-CREATE VIRTUAL TABLE {_GRAMS}
-    USING fts5(text, content='', tokenize='trigram case_sensitive 1', detail=none, columnsize=0)
-;;
-CREATE TRIGGER {_TEXTS}_insert AFTER INSERT ON {_OF.name} BEGIN {_added("NEW")}; END
-;;
-CREATE TRIGGER {_TEXTS}_delete AFTER DELETE ON {_OF.name} BEGIN {_TAKEN}; END
-;;
-CREATE TRIGGER {_TEXTS}_update AFTER UPDATE OF {_CHANGES} ON {_OF.name}
-    WHEN {_text("NEW")} <> {_text("OLD")} BEGIN {_TAKEN}; {_added("NEW")}; END
-""".split(";;")
-_DROPPING: Final = (
-    *(f"DROP TRIGGER IF EXISTS {_TEXTS}_{each}" for each in ("insert", "delete", "update")),
-    f"DROP TABLE IF EXISTS {_GRAMS}",
-    f"DROP TABLE IF EXISTS {_TEXTS}",
-)
-_NEXT: Final = (
-    f"SELECT tenant, {_OF.key} FROM {_OF.name} WHERE (tenant, {_OF.key}) > (?1, ?2) ORDER BY tenant, {_OF.key} LIMIT ?3"
-)
-_TAKE_UP: Final = f"""
-INSERT INTO {_TEXTS} (number, tenant, id, text, step)
-SELECT
-    (SELECT COALESCE(max(number), rows.tenant << {_BITS}) FROM {_TEXTS}
-        WHERE number BETWEEN rows.tenant << {_BITS} AND (rows.tenant << {_BITS}) + {2**_BITS - 1})
-    + row_number() OVER (PARTITION BY rows.tenant ORDER BY rows.{_OF.key}),
-    rows.tenant, rows.{_OF.key}, {_text("rows")}, {WAITS}
-FROM {_OF.name} AS rows
-WHERE (rows.tenant, rows.{_OF.key}) > (?1, ?2) AND (rows.tenant, rows.{_OF.key}) <= (?3, ?4)
-AND NOT EXISTS (SELECT 1 FROM {_TEXTS} AS texts
-    WHERE texts.tenant = rows.tenant AND texts.id = rows.{_OF.key} AND texts.step < {GOES})
-"""
-
-
-# --- keeping it up to date
-
-
-class Waiting:
-    """The texts that wait, as the writing connection sees them within its transaction."""
-
-    def __init__(self, connection: apsw.Connection) -> None:
-        self._connection = connection
-        self._schema: int | None = None
-        self._there = False
-        self._pause = 0
-
-    def put_in(self) -> None:
-        """Put what waits into the index, if there is one and it is worth it.
-
-        An index that does not take it keeps nobody from writing: what waits is found all the same, if more slowly.
-        """
-        if self._pause:
-            self._pause -= 1
-            return
-        schema = self._connection.execute("PRAGMA schema_version").get
-        if schema != self._schema:
-            found = self._connection.execute("SELECT 1 FROM sqlite_schema WHERE name = ?1", (_GRAMS,)).get
-            self._schema, self._there = schema, found is not None
-        if not self._there:
-            return
-        last = self._connection.execute(_WAITING, (_AT_ONCE, _WORTH_IT)).get
-        if last is None:
-            return
-        self._connection.execute("SAVEPOINT texts")
-        try:
-            for statement in _PUTTING_IN:
-                self._connection.execute(statement, (last,))
-            # Here, and not at the end of the transaction, the index writes what it has gathered.
-            self._connection.execute("RELEASE texts")
-        except apsw.Error:
-            self._pause = _PAUSE
-            if not self._connection.in_transaction:
-                raise  # as after some errors: those whose transaction it was are told, or tried once more
-            self._connection.execute("ROLLBACK TO texts")
-            self._connection.execute("RELEASE texts")
-
-
-_WAITING: Final = (
-    f"SELECT CASE WHEN count(*) >= ?2 THEN max(number) END FROM (SELECT number FROM {_TEXTS} WHERE step <> {IS_IN} "
-    "ORDER BY tenant, number LIMIT ?1)"
-)
-_SOME: Final = f"FROM {_TEXTS} WHERE step <> {IS_IN} AND number <= ?1 AND step"
-_PUTTING_IN: Final = (
-    f"INSERT INTO {_GRAMS} ({_GRAMS}, rowid, text) SELECT 'delete', number, text {_SOME} = {GOES} ORDER BY 2",
-    f"DELETE {_SOME} = {GOES}",
-    f"INSERT INTO {_GRAMS} (rowid, text) SELECT number, text {_SOME} = {WAITS} ORDER BY 1",
-    f"UPDATE {_TEXTS} SET step = {IS_IN} WHERE step <> {IS_IN} AND number <= ?1 AND step = {WAITS}",
-)
+    return texts_postgres.KEPT

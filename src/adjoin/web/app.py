@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -330,20 +331,29 @@ class Application:
 
 def _headers(request: Request, response: Response, scheme: str) -> list[tuple[bytes, bytes]]:
     """The headers of an answer: those of every one (graph-contract 3.4), and its own."""
-    headers = [(b"request-id", request.id.encode()), (b"client-request-id", request.client_id.encode()), *_ALWAYS]
-    if scheme == "https" or request.origin.startswith("https:"):
-        headers.append(_ONLY_HTTPS)
-    if "origin" in request.headers:
-        headers += _TO_OTHER_ORIGINS
-    if response.headers:
-        headers += [(name.encode(), value.encode("latin-1", "replace")) for name, value in response.headers]
-    if response.content_type is not None:
-        headers.append((b"content-type", response.content_type.encode("latin-1", "replace")))
+    own = response.headers
+    secure = scheme == "https" or request.origin.startswith("https:")
+    standing = _standing(secure, "origin" in request.headers, "cache-control" in dict(own), response.content_type)
+    headers = [(b"request-id", request.id.encode()), (b"client-request-id", request.client_id.encode()), *standing]
+    if own:
+        headers += [(name.encode(), value.encode("latin-1", "replace")) for name, value in own]
     if response.status not in _WITHOUT_BODY:
         headers.append((b"content-length", b"%d" % len(response.body)))
-    if "cache-control" not in dict(response.headers):
-        headers.append(_NOT_CACHED)
     return headers
+
+
+@lru_cache(maxsize=256)
+def _standing(
+    secure: bool, from_elsewhere: bool, cached: bool, content_type: str | None
+) -> tuple[tuple[bytes, bytes], ...]:
+    """The headers that answers of one kind share. `cached`: they say themselves how they may be."""
+    return (
+        *_ALWAYS,
+        *((_ONLY_HTTPS,) if secure else ()),
+        *(_TO_OTHER_ORIGINS if from_elsewhere else ()),
+        *(() if cached else (_NOT_CACHED,)),
+        *(() if content_type is None else ((b"content-type", content_type.encode("latin-1", "replace")),)),
+    )
 
 
 def _preflight(request: Request) -> Response:

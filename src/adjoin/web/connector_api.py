@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -24,7 +25,7 @@ from adjoin.identity.verified import VerifiedTokens
 from adjoin.odata import headers
 from adjoin.service import access, check_ins, connectors, enrolment
 from adjoin.service.audit import Recorder, actor_of
-from adjoin.service.check_ins import INTERVAL, CheckIn
+from adjoin.service.check_ins import INTERVAL, CheckIn, Intake
 from adjoin.service.enrolment import Candidate
 from adjoin.service.errors import InvitationRefused, Throttled, UnknownWork
 from adjoin.service.installation import Installation
@@ -32,7 +33,6 @@ from adjoin.service.sign_in_attempts import Attempts, Patience
 from adjoin.service.sign_in_people import network
 from adjoin.service.world import World
 from adjoin.store.tenants import Tenant
-from adjoin.store.within import Within
 from adjoin.web import connector_wire as wire
 from adjoin.web.connector_wire import Answer, Belonging, Enrolment, Hello, KeyTaken, NewKey, Report
 from adjoin.web.errors import MethodNotAllowed, UnknownVersion
@@ -41,6 +41,9 @@ from adjoin.web.turnstile import Turnstile
 
 HELD: Final = 1_000
 """How many connectors may wait for work at once; the others ask again at their next check-in."""
+
+REMEMBERED: Final = 131_072
+"""So many connectors' tokens are remembered: a hundred thousand check in with each a dozen times before it ends."""
 
 _LOOK_SECONDS: Final = 2.0
 # From one network: codes that enrol nobody.
@@ -113,10 +116,12 @@ class ConnectorApi:
         self._world = world
         self._cloud = cloud
         self._ring = installation.ring
-        self._tokens = VerifiedTokens(trust(self._ring, cloud))
+        self._tokens = VerifiedTokens(trust(self._ring, cloud), size=REMEMBERED)
         self._attempts = Attempts()
         self._holding = Holding()
+        # Check-ins come in crowds, and none is in such a hurry as a person who waits for a GET.
         self._turnstile = Turnstile()
+        self._intake = Intake(installation.database, installation.memory, world.now, self._turnstile.put)
 
     def release(self) -> None:
         """Let all go who wait for work, now and from now on."""
@@ -124,6 +129,9 @@ class ConnectorApi:
 
     async def respond(self, request: Request, below: tuple[str, ...]) -> Response:
         """Answer a request for what is below `/connector`. Raises a Refusal."""
+        if below == _CHECK_IN and request.method == "POST":
+            request.operation = "connector/check-in"
+            return await self._check_in(request)
         name = "/".join(below[1:2]).lower()
         if not below or below[0].lower() != wire.VERSION or len(below) > (3 if name == "work" else 2):
             raise UnknownVersion("/".join(("connector", *below))[:128])
@@ -132,17 +140,11 @@ class ConnectorApi:
             _allow(request, "GET")
             return _answer(Hello("adjoin", __version__, _time(self._world.now())))
         operation = _OPERATIONS.get(name)
-        if operation is None and name not in ("enroll", "check-in"):
+        if operation is None:
             raise UnknownVersion(f"connector/{below[0]}/{name}"[:128])
         request.operation = f"connector/{name}"
         _allow(request, "POST")
-        if name == "enroll":
-            return await self._enrol(request)
-        if operation is None:
-            # Check-ins come in crowds, and none is in such a hurry as a person who waits for a GET.
-            await self._turnstile.go_through()
-            return await self._check_in(request, self._caller(request))
-        return await operation(self, await self._call(request))
+        return await operation(self, request)
 
     def _caller(self, request: Request) -> Caller:
         scheme, _, token = request.authorization.partition(" ")
@@ -193,52 +195,49 @@ class ConnectorApi:
             )
         )
 
-    async def _check_in(self, request: Request, caller: Caller) -> Response:
+    async def _check_in(self, request: Request) -> Response:
+        await self._turnstile.go_through()
+        caller = self._caller(request)
         headers.check_json_body(request.headers.get("content-type"))
         said = wire.read(await request.body(), Report)
-        health = tuple(each.finding for each in said.health)
-        check_in = CheckIn(caller.client_id, wire.instance_of(said), said.sequence, said.version, health, said.load)
-        recorder = self._recorder(request, actor_of(caller, request.address))
-        kept, now = self._installation, self._world.now()
-        tenant, standing = await check_ins.check_in(
-            kept.database,
-            lambda session: access.admit(Within(session), kept.memory, caller, now),
-            check_in,
-            recorder,
-            now,
+        instance = wire.instance_of(said)
+        check_in = CheckIn(caller.client_id, instance, said.sequence, said.version, said.health, said.load)
+        taken = await self._intake.take(
+            check_in, caller, lambda: self._recorder(request, actor_of(caller, request.address))
         )
-        await self._turnstile.go_through()
         if said.wait and self._holding.room:
-            call = _Call(request, tenant, caller)
+            call = _Call(request, taken.tenant, caller)
             await self._holding.wait(request, said.wait, lambda: self._still_there(call))
         return _answer(
             Answer(
                 time=_time(self._world.now()),
-                state=standing.state,
-                reasons=standing.reasons,
-                too_old=standing.too_old,
-                least_version=tenant.least_connector_version,
+                state=taken.standing.state,
+                reasons=taken.standing.reasons,
+                too_old=taken.standing.too_old,
+                least_version=taken.tenant.least_connector_version,
                 interval=INTERVAL,
                 wait=wire.LONGEST_WAIT if self._holding.room else 0,
             )
         )
 
-    async def _key(self, call: _Call) -> Response:
+    async def _key(self, request: Request) -> Response:
+        call = await self._call(request)
         headers.check_json_body(call.request.headers.get("content-type"))
         said = wire.read(await call.request.body(), NewKey)
         database, recorder = self._installation.database, self._recorder_of(call)
         key = await enrolment.renew_key(database, call.tenant, call.connector, said.proof, recorder, self._world)
         return _answer(KeyTaken(_time(key.expires), _time(_renewal(key.expires))))
 
-    async def _work(self, call: _Call) -> Response:
-        await self._still_there(call)
+    async def _work(self, request: Request) -> Response:
+        await self._still_there(await self._call(request))
         raise UnknownWork
 
     async def _still_there(self, call: _Call) -> None:
         reader = self._installation.database.reader
         await check_ins.still_there(reader, call.tenant, call.connector, self._world.now())
 
-    async def _leave(self, call: _Call) -> Response:
+    async def _leave(self, request: Request) -> Response:
+        call = await self._call(request)
         database, recorder = self._installation.database, self._recorder_of(call)
         await enrolment.leave(database, call.tenant, call.connector, recorder, self._world.now())
         return Response(204)
@@ -251,9 +250,13 @@ class ConnectorApi:
         return Recorder(actor, request.client_id, self._world.new_id, now, kept.audit_days, kept.turns)
 
 
-_Operation = Callable[[ConnectorApi, _Call], Awaitable[Response]]
+_Operation = Callable[[ConnectorApi, Request], Awaitable[Response]]
 
+# What nearly all requests ask for is found without a look at the others.
+_CHECK_IN: Final = (wire.VERSION, "check-in")
 _OPERATIONS: Final[Mapping[str, _Operation]] = {
+    "enroll": ConnectorApi._enrol,
+    "check-in": ConnectorApi._check_in,
     "key": ConnectorApi._key,
     "work": ConnectorApi._work,
     "leave": ConnectorApi._leave,
@@ -270,7 +273,12 @@ def _answer(value: msgspec.Struct) -> Response:
 
 
 def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return f"{_second(int(seconds))}.{int(seconds % 1 * 1_000):03}Z"
+
+
+@lru_cache(maxsize=4)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _renewal(expires: int) -> int:

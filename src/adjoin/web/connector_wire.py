@@ -27,16 +27,12 @@ _Proof = Annotated[str, Meta(max_length=4_096, description="A JWT signed by the 
 _Number = Annotated[float, Meta(ge=-1e15, le=1e15)]
 
 
-class Health(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+class Health(Finding, frozen=True, forbid_unknown_fields=True):
     """What one of the connector's own checks found."""
 
     name: Annotated[str, Meta(min_length=1, max_length=64)]
     ok: bool
     detail: Annotated[str, Meta(max_length=512)] = ""
-
-    @property
-    def finding(self) -> Finding:
-        return Finding(self.name, self.ok, self.detail)
 
 
 class Enrolment(msgspec.Struct, rename="camel", forbid_unknown_fields=True):

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
+from functools import cached_property, partial
 from typing import Final
 
 _PART: Final = 16
@@ -19,28 +21,41 @@ class Turnstile:
     """Use it on one event loop."""
 
     def __init__(self) -> None:
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiting: deque[Callable[[], None]] = deque()
         self._turning = False
 
     async def go_through(self) -> None:
         """Wait for one's turn; there is no waiting where nobody went through in this turn of the loop."""
-        loop = asyncio.get_running_loop()
+        if self._turning:
+            turn = self._loop.create_future()
+            self._waiting.append(partial(_let_go, turn))
+            await turn
+        else:
+            self._turning = True
+            self._loop.call_soon(self._turn)
+
+    def put(self, act: Callable[[], None]) -> None:
+        """Have something done at its turn, behind those who wait."""
+        self._waiting.append(act)
         if not self._turning:
             self._turning = True
-            loop.call_soon(self._turn, loop)
-            return
-        turn = loop.create_future()
-        self._waiting.append(turn)
-        await turn
+            self._loop.call_soon(self._turn)
 
-    def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
-        left = max(1, len(self._waiting) // _PART)
-        while self._waiting and left:
-            turn = self._waiting.popleft()
-            # Some may have given up.
-            if not turn.done():
-                turn.set_result(None)
-                left -= 1
-        self._turning = left == 0
+    @cached_property
+    def _loop(self) -> asyncio.AbstractEventLoop:
+        return asyncio.get_running_loop()
+
+    def _turn(self) -> None:
+        waiting = self._waiting
+        # Whoever comes in the same turn as one who goes through waits.
+        self._turning = bool(waiting)
+        for _ in range(min(len(waiting), max(1, len(waiting) // _PART))):
+            waiting.popleft()()
         if self._turning:
-            loop.call_soon(self._turn, loop)
+            self._loop.call_soon(self._turn)
+
+
+def _let_go(turn: asyncio.Future[None]) -> None:
+    # Some may have given up.
+    if not turn.done():
+        turn.set_result(None)
