@@ -41,6 +41,7 @@ _STATEMENTS: Final = 256
 _QUEUE_LIMIT: Final = 4_096
 _GROUP_LIMIT: Final = 512
 _ROWS_AT_ONCE: Final = 64
+_ROWS_STEP: Final = 8
 _MISTAKES: Final = (apsw.BindingsError, apsw.MisuseError, apsw.ThreadingViolationError)
 
 # FULL keeps every acknowledged commit through a power cut; grouping makes it nearly as cheap as NORMAL.
@@ -204,7 +205,7 @@ class _Connected(_Reading):
     def put_in(self) -> None:
         """Carry out the insertions that have gathered: a statement for many rows lets the event loop run meanwhile."""
         for insertion, rows in self._gathered.items():
-            for some in _in_powers_of_two(self._numbered(insertion.numbers, rows)):
+            for some in _in_pieces(self._numbered(insertion.numbers, rows)):
                 self._execute(insertion.text(len(some)), [*insertion.common, *itertools.chain.from_iterable(some)])
         self._gathered.clear()
 
@@ -238,11 +239,11 @@ def _refused(error: apsw.Error) -> Exception:
     return Unavailable(f"The database did not answer: {error}.")
 
 
-def _in_powers_of_two(rows: list[Sequence[object]]) -> Iterator[list[Sequence[object]]]:
-    """The rows in pieces of few lengths, so that few statements have to be kept ready."""
+def _in_pieces(rows: list[Sequence[object]]) -> Iterator[list[Sequence[object]]]:
+    """The rows in few pieces of few lengths, so that few statements have to be run and few to be kept ready."""
     at = 0
-    while at < len(rows):
-        length = min(_ROWS_AT_ONCE, 1 << (len(rows) - at).bit_length() - 1)
+    while (left := len(rows) - at) > 0:
+        length = left if left < _ROWS_STEP else min(_ROWS_AT_ONCE, left - left % _ROWS_STEP)
         yield rows[at : at + length]
         at += length
 
