@@ -176,6 +176,8 @@ def _check_type_name(model: Model, entity: EntityType, named: str) -> None:
 
 def read_value(declared: Property, value: object) -> Value:
     """A property's value from its JSON. Raises InvalidValue."""
+    if isinstance(value, str):
+        return _reader_of(declared)(declared, value)
     if value is None:
         if declared.nullable:
             return None
