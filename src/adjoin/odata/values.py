@@ -27,8 +27,8 @@ _DATE_TIME_OFFSET: Final = re.compile(
 _WITHOUT_OFFSET: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d(?::\d\d(?:\.\d{1,12})?)?", re.ASCII)
 _GUID: Final = re.compile(r"[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}", re.ASCII)
 
-# The two bits that say which kind of GUID it is, put in place of a random digit's upper two (RFC 9562, 4.1).
-_VARIANT: Final = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
+GUID_VARIANT: Final = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
+"""The two bits that say which kind of GUID it is, put in place of a random digit's upper two (RFC 9562, 4.1)."""
 
 
 def ticks_of(seconds: float) -> int:
@@ -133,7 +133,7 @@ def time_ordered_guid(unix_ms: int, random: bytes) -> str:
     (performance.md section 4).
     """
     time, rest = f"{unix_ms & 0xFFFF_FFFF_FFFF:012x}", random[:10].hex()
-    return f"{time[:8]}-{time[8:]}-7{rest[1:4]}-{_VARIANT[rest[4]]}{rest[5:8]}-{rest[8:]}"
+    return f"{time[:8]}-{time[8:]}-7{rest[1:4]}-{GUID_VARIANT[rest[4]]}{rest[5:8]}-{rest[8:]}"
 
 
 def _simple_fold(char: str) -> str:
