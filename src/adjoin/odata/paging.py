@@ -6,7 +6,6 @@ repeat others.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass
@@ -42,7 +41,7 @@ class TokenKey:
     secret: bytes
 
     def signature(self, payload: bytes, scope: str) -> bytes:
-        whole = hmac.new(self.secret, scope.encode() + b"\x00" + payload, hashlib.sha256).digest()
+        whole = hmac.digest(self.secret, scope.encode() + b"\x00" + payload, "sha256")
         return whole[:_SIGNATURE_BYTES]
 
 

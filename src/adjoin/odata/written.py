@@ -5,7 +5,6 @@ They are as `writer.collection` shows whole entities at minimal detail; a test h
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 
 import msgspec
@@ -21,8 +20,7 @@ def pattern(of: EntityType) -> tuple[str, ...]:
     return (first, *(f",{name}:" for name in names[1:]), "}")
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(msgspec.Struct, frozen=True):
     """So many entities of a type, one behind the other with commas between."""
 
     of: EntityType

@@ -121,14 +121,12 @@ async def page(database: Database, tenant: Tenant, entity: EntityType, wanted: W
         session, most = database.scanner, part.limit + part.skip
         part = msgspec.structs.replace(part, among=await texts.among(database, table, tenant.number, part.where, most))
     found, mark_of = await rows.find(session, table, tenant.number, part, ticks)
-    shown = found
-    continuation = None
+    shown, continuation = found, None
     if len(found) > limit:
         shown = found.first(limit) if isinstance(found, Written) else found[:limit]
         if limit:
-            last = mark_of(limit - 1)
-            left = None if remaining is None else remaining - limit
-            continuation = Continuation(last.key, last.values, left, size)
+            last = Mark(shown.last_key, ()) if isinstance(shown, Written) else mark_of(limit - 1)
+            continuation = Continuation(last.key, last.values, None if remaining is None else remaining - limit, size)
     number = await count(database, tenant, entity, now, query.where) if query.count else None
     return Page((), continuation, number, shown) if isinstance(shown, Written) else Page(shown, continuation, number)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 import msgspec
 
@@ -22,6 +22,11 @@ from adjoin.store.reach import FEW_SILENT, joined, shows_one
 from adjoin.store.silence import Silence
 from adjoin.store.where import Parameters, condition, following, order, value
 from adjoin.store.writing import written
+
+# What a parameter of a statement that is made once stands for.
+_TENANT: Final = "tenant"
+_AFTER: Final = "after"
+_LIMIT: Final = "limit"
 
 
 async def get(session: Session, table: Table, tenant: int, key: str, now: int = 0) -> Stored | None:
@@ -78,6 +83,10 @@ async def page(
 
 async def find(session: Session, table: Table, tenant: int, part: Part, now: int = 0) -> Found:
     """The wanted rows, written if that was asked for and the database does it."""
+    if part.written and part.where is None and not (part.order or part.skip or part.among) and session.writes_json:
+        sql, values = _all_written(table, part.after is not None)
+        given = {_TENANT: tenant, _AFTER: part.after and part.after.key, _LIMIT: part.limit}
+        return await _written(session, table, sql, [given[each] if each in given else now + each for each in values])
     parameters = Parameters(tenant, table=table, now=now)
     if table.silence is not None and _asks_clock(table.silence, part):
         number = await silent(session, table, tenant, part, now) if part.silent is None else part.silent
@@ -103,14 +112,33 @@ async def _one_shown(session: Session, table: Table, part: Part, now: int, param
     return await _read(session, table, part, now, parameters, _there(table, parameters))
 
 
+@lru_cache(maxsize=64)
+def _all_written(table: Table, goes_on: bool) -> tuple[str, tuple[Any, ...]]:
+    """The statement of the page that is asked for most, all in the order of keys, and what its parameters stand for.
+
+    A number is a time, in ticks from now.
+    """
+    parameters = Parameters(_TENANT, table=table)
+    part = Part(cast("int", _LIMIT), after=Mark(_AFTER, ()) if goes_on else None, written=True)
+    return _writing(table, part, 0, parameters, _there(table, parameters)), tuple(parameters.values)
+
+
+def _writing(table: Table, part: Part, now: int, parameters: Parameters, there: str) -> str:
+    """The statement of a page whose entities are written."""
+    entities = f"SELECT {written(table, parameters, now)} AS entity {_rows(table, part, parameters, there)}"
+    return f"SELECT count(*), CAST(group_concat(entity, ',') AS BLOB) FROM ({entities})"
+
+
+async def _written(session: Session, table: Table, sql: str, values: Sequence[object]) -> Found:
+    ((number, text),) = await session.fetch(sql, values)
+    found = Written(table.type, number, text or b"")
+    return found, lambda number: Mark(found.first(number + 1).last_key, ())
+
+
 async def _read(session: Session, table: Table, part: Part, now: int, parameters: Parameters, there: str) -> Found:
     """A page by one statement; `there` is the condition of a row that may be in it."""
     if part.written and not part.order and session.writes_json:
-        entities = f"SELECT {written(table, parameters, now)} AS entity {_rows(table, part, parameters, there)}"
-        sql = f"SELECT count(*), CAST(group_concat(entity, ',') AS BLOB) FROM ({entities})"
-        ((number, text),) = await session.fetch(sql, parameters.values)
-        found = Written(table.type, number, text or b"")
-        return found, lambda number: Mark(found.first(number + 1).last_key, ())
+        return await _written(session, table, _writing(table, part, now, parameters, there), parameters.values)
     marks = "".join(f", {value(each.by, parameters)}" for each in part.order)
     sql = f"SELECT {table.selected}{marks} {_rows(table, part, parameters, there)}"
     width, key_at = table.width, table.key_at
