@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import json
 import os
+import resource
 import statistics
 import subprocess
 import tempfile
@@ -139,16 +140,17 @@ async def _exchange(streams: tuple[asyncio.StreamReader, asyncio.StreamWriter], 
 
 @dataclass(frozen=True, slots=True)
 class Beaten:
-    """What came of a load: answers, wrong ones, and the seconds that it took."""
+    """What came of a load: answers, wrong ones, the seconds that it took, and those of processor time that it cost."""
 
     answers: int
     wrong: int
     seconds: float
+    cpu: float
 
 
 async def beat(port: int, all_beats: Sequence[Beat], seconds: float, rate: float | None, offset: int) -> Beaten:
     """Check in at a rate, or with `rate` None as fast as is answered. Each connector counts on from `offset`."""
-    began = time.perf_counter()
+    began, worked = time.perf_counter(), time.process_time()
     sent = wrong = 0
 
     async def one_connection() -> None:
@@ -163,7 +165,7 @@ async def beat(port: int, all_beats: Sequence[Beat], seconds: float, rate: float
         streams[1].close()
 
     await asyncio.gather(*(one_connection() for _ in range(_CONNECTIONS)))
-    return Beaten(sent, wrong, time.perf_counter() - began)
+    return Beaten(sent, wrong, time.perf_counter() - began, time.process_time() - worked)
 
 
 def beat_with_wrk(port: int, all_beats: Sequence[Beat], seconds: float, offset: int) -> Beaten:
@@ -176,7 +178,8 @@ def beat_with_wrk(port: int, all_beats: Sequence[Beat], seconds: float, offset: 
         command = ["wrk", "-t1", f"-c{_CONNECTIONS}", f"-d{max(1, round(seconds))}s", "-s", str(script)]
         done = subprocess.run([*command, f"http://127.0.0.1:{port}/"], check=True, capture_output=True, text=True)
     answers, micros, wrong = map(int, done.stdout.rpartition("RESULT ")[2].split())
-    return Beaten(answers, wrong, micros / 1e6)
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return Beaten(answers, wrong, micros / 1e6, spent.ru_utime + spent.ru_stime)
 
 
 async def probe(port: int, path: str, token: str, seconds: float) -> list[float]:
@@ -258,17 +261,18 @@ def _measured(
 
 def _print(lines: Sequence[Line], options: argparse.Namespace) -> None:
     print(f"{options.connectors:,} connectors, {options.seconds:g} s each, {os.cpu_count()} vCPU\n")
-    print("| | check-ins/s | wrong answers | CPU µs each | of one core | GET p50 ms | p99 ms |")
-    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+    print("| | check-ins/s | wrong answers | CPU µs each | of one core | load's, of one core | GET p50 ms | p99 ms |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     for each in lines:
-        beaten = each.beaten or Beaten(0, 0, options.seconds)
+        beaten = each.beaten or Beaten(0, 0, options.seconds, 0)
         # What the GETs cost is what the first line cost.
         cpu = max(each.cpu - lines[0].cpu, 0.0)
         micros = f"{cpu / beaten.answers * 1e6:,.0f}" if beaten.answers else "-"
         rate, share = f"{beaten.answers / beaten.seconds:,.0f}", f"{cpu / beaten.seconds:.0%}"
+        load = f"{beaten.cpu / beaten.seconds:.0%}"
         ordered = sorted(each.probes)
         p50, p99 = statistics.median(ordered), ordered[int(len(ordered) * 0.99)]
-        print(f"| {each.name} | {rate} | {beaten.wrong} | {micros} | {share} | {p50:.2f} | {p99:.2f} |")
+        print(f"| {each.name} | {rate} | {beaten.wrong} | {micros} | {share} | {load} | {p50:.2f} | {p99:.2f} |")
 
 
 if __name__ == "__main__":

@@ -174,6 +174,35 @@ def test_what_comes_meanwhile_goes_with_the_next(where: Path | str) -> None:
     run(where, act)
 
 
+def test_few_wait_for_others_to_come_until_there_are_enough(where: Path | str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check_ins, "PAUSE", 3_600.0)
+    monkeypatch.setattr(check_ins, "ENOUGH", 4)
+
+    async def act(desk: Desk) -> None:
+        await desk.add(5)
+        assert await desk.together(desk.take(0)) == ["active"]
+        waiting = [asyncio.ensure_future(desk.take(number)) for number in range(1, 4)]
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert (desk.database.writes, [each.done() for each in waiting]) == (1, [False] * 3)
+        assert await desk.together(*waiting, desk.take(4)) == ["active"] * 4
+        assert desk.database.writes == 2
+
+    run(where, act)
+
+
+def test_few_wait_for_others_to_come_but_not_for_long(where: Path | str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check_ins, "PAUSE", 0.001)
+
+    async def act(desk: Desk) -> None:
+        await desk.add(3)
+        for number in range(3):
+            assert await desk.together(desk.take(number)) == ["active"]
+        assert desk.database.writes == 3
+
+    run(where, act)
+
+
 def test_of_a_crowd_so_many_go_at_a_time(where: Path | str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(check_ins, "TOGETHER", 4)
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import pytest
 
 from adjoin.web.turnstile import Turnstile
+
+TICK: Final = 0.001
 
 
 def on_a_loop(act: Callable[[Turnstile, list[str]], Awaitable[None]]) -> list[str]:
     async def run() -> list[str]:
         passed: list[str] = []
-        await act(Turnstile(), passed)
+        await act(Turnstile(pace=1e9), passed)
         return passed
 
     return asyncio.run(run())
@@ -94,6 +99,73 @@ def test_a_large_crowd_is_through_before_long_however_busy_the_loop_is() -> None
             await asyncio.sleep(0)
             turns += 1
         await asyncio.gather(*crowd)
-        assert turns < 150
+        assert turns < 200
 
     assert len(on_a_loop(act)) == 1_000
+
+
+class Clocked:
+    """The loop that runs, with a clock of its own, which a test sets."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._now = 0.0
+        self._later: list[tuple[float, Callable[[], None]]] = []
+
+    def time(self) -> float:
+        return self._now
+
+    def call_later(self, seconds: float, act: Callable[[], None]) -> None:
+        self._later.append((self._now + seconds, act))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loop, name)
+
+    async def go_on(self, seconds: float) -> None:
+        """Let so much time pass; what is ready is done first, and again after each tick."""
+        until = self._now + seconds
+        while self._now < until:
+            for _ in range(50):
+                await asyncio.sleep(0)
+            self._now += TICK
+            due = [act for when, act in self._later if when <= self._now]
+            self._later = [each for each in self._later if each[0] > self._now]
+            for act in due:
+                act()
+
+
+@pytest.mark.parametrize(
+    ("crowd", "seconds", "least", "most"),
+    [(40, 0.01, 10, 20), (40, 0.1, 40, 40), (2_000, 0.1, 1_500, 2_000), (2_000, 0.5, 2_000, 2_000)],
+)
+def test_no_more_come_in_than_the_pace_allows_unless_the_crowd_is_large(
+    crowd: int, seconds: float, least: int, most: int
+) -> None:
+    async def act() -> None:
+        turnstile, passed, loop = Turnstile(pace=1_000), list[str](), Clocked()
+        turnstile._loop = loop  # type: ignore[assignment]
+        tasks = [asyncio.create_task(passing(turnstile, passed, "crowd")) for _ in range(crowd)]
+        await loop.go_on(seconds)
+        assert least <= len(passed) <= most
+        await loop.go_on(2.0)
+        await asyncio.gather(*tasks)
+
+    asyncio.run(act())
+
+
+def test_nobody_who_went_through_is_kept_in() -> None:
+    async def act() -> None:
+        turnstile, passed, loop = Turnstile(pace=1.0), list[str](), Clocked()
+        turnstile._loop = loop  # type: ignore[assignment]
+        tasks = [asyncio.create_task(passing(turnstile, passed, "coming")) for _ in range(12)]
+        await loop.go_on(TICK)
+        came = len(passed)
+        assert came < 12
+        for _ in range(20):
+            turnstile.put(lambda: passed.append("leaving"))
+        await loop.go_on(TICK)
+        assert passed[came:] == ["leaving"] * 20
+        await loop.go_on(20.0)
+        await asyncio.gather(*tasks)
+
+    asyncio.run(act())

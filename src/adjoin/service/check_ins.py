@@ -37,6 +37,10 @@ INTERVAL: Final = 300
 
 TOGETHER: Final = 64
 """So many are kept together at most: whoever else writes waits for no more of them."""
+ENOUGH: Final = 32
+"""So many wait for no more to come."""
+PAUSE: Final = 0.01
+"""So many seconds lie between the beginnings of two transactions with fewer: each costs as much as many check-ins."""
 WAITING: Final = 4_096
 """So many wait at most."""
 
@@ -93,6 +97,7 @@ class Intake:
         self._later = later
         self._waiting: deque[Asked] = deque()
         self._keeping: asyncio.Task[None] | None = None
+        self._pause: asyncio.Future[None] | None = None
 
     async def take(self, said: CheckIn, caller: Caller, recorder: Callable[[], Recorder]) -> Taken:
         """Take a check-in of the caller, and give what came of it once that is on disk.
@@ -107,6 +112,8 @@ class Intake:
         self._waiting.append(asked)
         if self._keeping is None:
             self._keeping = self._loop.create_task(self._keep())
+        elif self._pause is not None and len(self._waiting) >= ENOUGH:
+            _end(self._pause)
         return await asked.future
 
     @cached_property
@@ -117,13 +124,25 @@ class Intake:
         """Keep those who wait, until none does."""
         try:
             while self._waiting:
+                began = self._loop.time()
                 some = [self._waiting.popleft() for _ in range(min(len(self._waiting), TOGETHER))]
                 # Some may have given up.
-                some = [each for each in some if not each.future.done()]
-                for asked, outcome in zip(some, await self._kept(some), strict=True):
-                    self._later(partial(_tell, asked.future, outcome))
+                if some := [each for each in some if not each.future.done()]:
+                    for asked, outcome in zip(some, await self._kept(some), strict=True):
+                        self._later(partial(_tell, asked.future, outcome))
+                    await self._gather(began + PAUSE)
         finally:
             self._keeping = None
+
+    async def _gather(self, until: float) -> None:
+        """Wait for others to come: until this time of the loop, or for enough of them."""
+        if len(self._waiting) >= ENOUGH or self._loop.time() >= until:
+            return
+        self._pause = self._loop.create_future()
+        timer = self._loop.call_at(until, _end, self._pause)
+        await self._pause
+        timer.cancel()
+        self._pause = None
 
     async def _kept(self, some: Sequence[Asked]) -> Sequence[Outcome]:
         now = self._now()
@@ -137,6 +156,11 @@ class Intake:
         # One of them is at fault; its neighbours have nothing to do with it.
         alone = await asyncio.gather(*(self._kept([each]) for each in some))
         return [outcome for (outcome,) in alone]
+
+
+def _end(pause: asyncio.Future[None]) -> None:
+    if not pause.done():
+        pause.set_result(None)
 
 
 def _tell(future: asyncio.Future[Taken], outcome: Outcome) -> None:

@@ -1,8 +1,9 @@
 """A turnstile for work that comes in crowds: few go through in each turn of the event loop, the first to come first.
 
 What else is ready in that turn comes between: check-ins that arrive at once, or are answered at once since they shared
-a commit, hold a GET up for the time of one or a few of them. Of a crowd that grows more go through at a time, so that
-others, however many, cannot keep it out.
+a commit, hold a GET up for the time of one or a few of them. Nor do more come in within a second than leave the loop
+free for a part of it: what comes from the network waits for the interpreter, which a loop that never rests hands over
+late. Of a crowd that grows more go through at a time, so that others, however many, cannot keep it out.
 """
 
 from __future__ import annotations
@@ -10,52 +11,86 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Final
 
-_PART: Final = 16
+PACE: Final = 3_500.0
+"""So many come in within a second; more only if they would wait for longer than `_LONGEST` by that."""
+
+_LONGEST: Final = 0.05
+_AT_ONCE: Final = 8.0
+"""So many come in one after the other where for a while none came; the loop's timers are no finer than that."""
+_PART: Final = 32
 """In a turn goes one, or this part of all who wait."""
+_TICK: Final = 0.001
 
 
 class Turnstile:
     """Use it on one event loop."""
 
-    def __init__(self) -> None:
-        self._waiting: deque[Callable[[], None]] = deque()
+    def __init__(self, pace: float = PACE) -> None:
+        self._pace = pace
+        self._coming: deque[asyncio.Future[None]] = deque()
+        self._leaving: deque[Callable[[], None]] = deque()
         self._turning = False
+        self._resting = False
+        self._left = _AT_ONCE
+        self._counted = 0.0
 
     async def go_through(self) -> None:
-        """Wait for one's turn; there is no waiting where nobody went through in this turn of the loop."""
-        if self._turning:
+        """Wait for one's turn; none waits where nobody went through in this turn of the loop, and few before."""
+        if self._turning or self._coming or not self._may_come():
             turn = self._loop.create_future()
-            self._waiting.append(partial(_let_go, turn))
+            self._coming.append(turn)
+            self._go_on()
             await turn
         else:
-            self._turning = True
-            self._loop.call_soon(self._turn)
+            self._left -= 1
+            self._go_on()
 
     def put(self, act: Callable[[], None]) -> None:
-        """Have something done at its turn, behind those who wait."""
-        self._waiting.append(act)
-        if not self._turning:
-            self._turning = True
-            self._loop.call_soon(self._turn)
+        """Have something done in its turn: what comes of those who went through, whom nobody keeps in."""
+        self._leaving.append(act)
+        self._go_on()
 
     @cached_property
     def _loop(self) -> asyncio.AbstractEventLoop:
         return asyncio.get_running_loop()
 
-    def _turn(self) -> None:
-        waiting = self._waiting
-        # Whoever comes in the same turn as one who goes through waits.
-        self._turning = bool(waiting)
-        for _ in range(min(len(waiting), max(1, len(waiting) // _PART))):
-            waiting.popleft()()
-        if self._turning:
+    def _may_come(self) -> bool:
+        now = self._loop.time()
+        pace = max(self._pace, len(self._coming) / _LONGEST)
+        self._left = min(self._left + (now - self._counted) * pace, max(_AT_ONCE, pace * 2 * _TICK))
+        self._counted = now
+        return self._left >= 1
+
+    def _go_on(self) -> None:
+        if not self._turning:
+            self._turning = True
             self._loop.call_soon(self._turn)
 
+    def _turn(self) -> None:
+        count = left = max(1, (len(self._leaving) + len(self._coming)) // _PART)
+        while left and (self._leaving or (self._coming and self._may_come())):
+            left -= 1
+            if self._leaving:
+                self._leaving.popleft()()
+            else:
+                self._let_in(self._coming.popleft())
+        # Who comes in the same turn as one who went through waits for the next.
+        self._turning = left < count
+        if self._turning:
+            self._loop.call_soon(self._turn)
+        elif self._coming and not self._resting:
+            self._resting = True
+            self._loop.call_later(_TICK, self._rested)
 
-def _let_go(turn: asyncio.Future[None]) -> None:
-    # Some may have given up.
-    if not turn.done():
-        turn.set_result(None)
+    def _let_in(self, turn: asyncio.Future[None]) -> None:
+        # Some may have given up.
+        if not turn.done():
+            turn.set_result(None)
+            self._left -= 1
+
+    def _rested(self) -> None:
+        self._resting = False
+        self._go_on()
