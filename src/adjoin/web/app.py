@@ -96,7 +96,7 @@ class Application:
         self._heads = Heads()
         self._traces: Traces | None = None
         self._watches = config.server_timing or config.traces
-        self._tells = config.log_requests or config.traces
+        self._logs = config.log_requests
         self._connectors: ConnectorApi | None = None
         self._stopping = False
 
@@ -226,7 +226,7 @@ class Application:
             await send({"type": "http.response.body", "body": response.body})
             taken = time.perf_counter() - started
             meter.count(request.operation, response.status, taken)
-            if self._tells:
+            if self._logs or self._traces is not None:
                 self._tell(request, response, scope["scheme"], taken)
         except ClientGone:
             self._log.debug("client gone")
@@ -318,7 +318,7 @@ class Application:
         """Tell log and traces of an answer that took so many seconds."""
         if self._traces is not None:
             self._traces.add(request, response, scheme, taken)
-        if self._config.log_requests:
+        if self._logs:
             self._log.info(
                 "request",
                 method=request.method,
