@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
@@ -89,6 +90,8 @@ def opens(tmp_path: Path, keys: Path, database_kind: str, request: pytest.Fixtur
 
     Those of another name have a data directory of their own; on PostgreSQL they are nodes on one database.
     """
+    # Nodes on one database make ids of their own.
+    seeds = count(17)
     with ExitStack() as stack:
         where = place(database_kind, request, stack)
 
@@ -98,7 +101,7 @@ def opens(tmp_path: Path, keys: Path, database_kind: str, request: pytest.Fixtur
             folder = tmp_path / name
             if not folder.exists():
                 data_dir(folder, keys)
-            return stack.enter_context(kind(config_of(folder, **{**where, **changes}), carry=carry))
+            return stack.enter_context(kind(config_of(folder, **{**where, **changes}), next(seeds), carry))
 
         yield open_one
 

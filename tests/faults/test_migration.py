@@ -55,7 +55,7 @@ def older(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("statements", [4, 12, 20, 28])
+@pytest.mark.parametrize("statements", [4, 12, 20, 28, 59, 60])
 def test_killed_in_the_midst(older: Path, statements: int) -> None:
     before = schema(older)
     command = [sys.executable, "-c", PROGRAM, str(older), str(statements)]

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adjoin.model import BETA, CONNECTOR, CONNECTOR_STATE
+from adjoin.odata import reader
 from adjoin.odata.edm import Primitive, Property
 from adjoin.odata.errors import InvalidValue, MalformedBody, UnknownProperty, UnknownType
 from adjoin.odata.reader import Value, read_create, read_patch, read_value
@@ -350,3 +351,49 @@ def test_any_body_is_values_or_a_refusal_of_the_closed_list(body: bytes) -> None
             f"{refusal.message} {refusal.detail}".encode()
             continue
         assert set(values) <= {each.name for each in CONNECTOR.properties}
+
+
+TEXTS: Final = st.text(st.characters(codec=None), max_size=5)
+FLAT: Final = st.dictionaries(TEXTS, st.one_of(TEXTS, st.booleans(), st.none(), st.integers()), max_size=4)
+
+
+class TestTheTwoReadersOfObjects:
+    """What is read quickly is read as with care, and what is left to care is refused in its words."""
+
+    @staticmethod
+    def check(body: bytes) -> None:
+        quick = reader._plain_object(body)
+        if quick is not None:
+            assert quick == reader._any_object(body)
+
+    @given(FLAT, st.booleans(), st.sampled_from([None, 1, "\t"]))
+    def test_agree_on_objects(self, members: dict[str, object], ascii_only: bool, indent: str | None) -> None:
+        text = json.dumps(members, ensure_ascii=ascii_only, indent=indent)
+        self.check(text.encode("utf-8", "surrogatepass"))
+
+    @given(FLAT, st.data())
+    def test_agree_on_objects_with_a_byte_of_another(self, members: dict[str, object], data: st.DataObject) -> None:
+        body = bytearray(json.dumps(members, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+        body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
+        try:
+            self.check(bytes(body))
+        except MalformedBody as refused:
+            pytest.fail(f"{bytes(body)!r} was read quickly, and is refused: {refused}")
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b'{"a":"1","a":"2"}',
+            b'{"a":"1","\\u0061":"2"}',
+            b'{"a":null,"a":null}',
+            b'{"a":"\\"","a":""}',
+            b'{"":"",  "":""}',
+            b'{"a":"\\u0022\\u0022","a":null}',
+        ],
+    )
+    def test_a_name_that_is_given_twice_is_left_to_care(self, body: bytes) -> None:
+        assert reader._plain_object(body) is None
+
+    @pytest.mark.parametrize("body", [b"{}", b' {"a": "b", "c": null,"d" :true}\n', '{"ä":"\\u0022ü"}'.encode()])
+    def test_what_is_plain_is_read_quickly(self, body: bytes) -> None:
+        assert reader._plain_object(body) == json.loads(body)

@@ -38,7 +38,7 @@ def hear(server: Server, key: str, tenant: Tenant | None = None) -> None:
         await session.fetch(sql, (tenant.number, key, str(at), at.ticks))
         after = await rows.get(session, CONNECTORS, tenant.number, key, at.ticks)
         if after is not None and before.row[3] != after.row[3]:
-            await changes.append(session, tenant.number, key, changes.Kind.UPDATED, at.ticks)
+            changes.append(session, tenant.number, key, changes.Kind.UPDATED, at.ticks)
 
     server.run(server.application.installation.database.write(act))
 

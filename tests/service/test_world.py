@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import re
 from concurrent.futures import ThreadPoolExecutor
+from typing import Final
 
 import pytest
 
-from adjoin.service.world import RandomBlock
+from adjoin.service.world import RandomBlock, World
+
+# Version 7, of a time in the few milliseconds that are looked at.
+BETWEEN: Final = re.compile("01a3185c-50[0-9a-f]{2}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
 
 class Source:
@@ -42,3 +47,12 @@ def test_none_is_given_twice() -> None:
     with ThreadPoolExecutor(4) as threads:
         given = [piece for some in threads.map(lambda _: [give(16) for _ in range(5_000)], range(4)) for piece in some]
     assert len(set(given)) == len(given) == 20_000
+
+
+def test_ids_are_greater_than_those_made_before_as_far_as_the_clock_tells() -> None:
+    times = [1_800_000_000 + number * 1e-6 for number in range(0, 5_000, 7)]
+    clock = iter(times)
+    world = World(now=lambda: next(clock))
+    made = [world.new_id() for _ in times]
+    assert made == sorted(made)
+    assert all(BETWEEN.fullmatch(each) for each in made)

@@ -44,7 +44,7 @@ def gather(name: str) -> Act:
     """As `put`, with an insertion that may wait."""
 
     async def act(session: Session) -> str:
-        await session.insert(SETTING, (name, b""))
+        session.insert(SETTING, (name, b""))
         return name
 
     return act
@@ -52,7 +52,7 @@ def gather(name: str) -> Act:
 
 def gather_and_fail(name: str) -> Act:
     async def act(session: Session) -> None:
-        await session.insert(SETTING, (name, b""))
+        session.insert(SETTING, (name, b""))
         raise Wrong(name)
 
     return act

@@ -39,7 +39,7 @@ async def append(database: Database, tenant: int, count: int = 1, *, fails: bool
     async def act(session: Session) -> None:
         for _ in range(count):
             before = (await changes.counter(session, tenant)).last if looks else 0
-            await changes.append(session, tenant, guid(1), Kind.UPDATED, 1)
+            changes.append(session, tenant, guid(1), Kind.UPDATED, 1)
             if looks:
                 assert (await changes.counter(session, tenant)).last == before + 1
         if fails:

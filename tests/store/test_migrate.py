@@ -109,6 +109,37 @@ class TestMigrate:
         assert migrate(path) is (revision != HEAD)
         assert schema(path) == schema(migrated)
 
+    def test_keeps_the_audit_trail_in_order_and_whole(self, path: Path) -> None:
+        connect(path).close()
+        upgrade_to(path, "0005")
+        names = [str(name) for _, name, *_ in rows_of(path, "PRAGMA table_info(audit_events)")]
+        held = {"tenant": "1", "activity_date_time_ticks": "7", "row_version": "1"}
+        values = ", ".join(held.get(each, "?1 || ' " + each + "'") for each in names)
+        with contextlib.closing(connect(path)) as connection:
+            connection.execute(
+                "INSERT INTO tenants (number, id, name, licence, created) VALUES (1, 'x', 'x', 'x', 'x')"
+            )
+            connection.executemany(f"INSERT INTO audit_events VALUES ({values})", [("c",), ("a",), ("b",)])
+        before = rows_of(path, "SELECT * FROM audit_events ORDER BY id")
+        migrate(path)
+        assert rows_of(path, "SELECT * FROM audit_events ORDER BY rowid") == before
+        assert len(before) == 3
+
+    def test_an_event_of_the_audit_trail_takes_no_page_of_its_own(self, path: Path) -> None:
+        migrate(path)
+        ((before,),) = rows_of(path, "PRAGMA page_count")
+        with contextlib.closing(connect(path)) as connection:
+            connection.execute(
+                "INSERT INTO tenants (number, id, name, licence, created) VALUES (1, 'x', 'x', 'x', 'x')"
+            )
+            connection.executemany(
+                "INSERT INTO audit_events (tenant, id, activity_date_time, activity_date_time_ticks, correlation_id,"
+                " resources) VALUES (1, ?1, 'now', 0, ?1, ?2)",
+                [(f"{number:036}", "r" * 1_200) for number in range(300)],
+            )
+        ((after,),) = rows_of(path, "PRAGMA page_count")
+        assert after - before < 120
+
     @pytest.mark.parametrize("version", ["9999", "", "0001x"])
     def test_refuses_a_database_of_a_newer_version_and_leaves_it(self, path: Path, version: str) -> None:
         migrate(path)

@@ -15,7 +15,7 @@ from adjoin.model import CONNECTOR
 from adjoin.odata.values import Instant
 from adjoin.store import rows
 from adjoin.store.columns import Row, Stored, Value
-from adjoin.store.database import Database, Unavailable
+from adjoin.store.database import Database, Session, Unavailable
 from adjoin.store.rows import Mark, Part
 from adjoin.store.tables import table_of
 
@@ -68,6 +68,85 @@ def place(place: Place) -> Place:
 
     on(place, act)
     return place
+
+
+class TestAlike:
+    """Rows that have most in common are inserted from what each has of its own, and are as others are."""
+
+    @pytest.mark.parametrize("count", [1, 2, 3, 64, 100])
+    def test_are_there_whole(self, place: Place, count: int) -> None:
+        alike = rows.alike(TABLE, FIRST_VERSION, NEW, ("id", "displayName"))
+
+        async def act(database: Database) -> None:
+            async def add(session: Session) -> None:
+                for number in range(count):
+                    session.insert(alike, (1, guid(number), f"Number {number}", f"number {number}"))
+
+            await database.write(add)
+            assert await listed(database, 1) == [
+                wire({**NEW, "id": guid(number), "displayName": f"Number {number}"}) for number in range(count)
+            ]
+            assert await rows.get(database.reader, TABLE, 1, guid(0)) == kept(
+                {**NEW, "id": guid(0), "displayName": "Number 0"}
+            )
+            assert await listed(database, 2) == []
+
+        on(place, act)
+
+    def test_of_several_kinds_share_a_commit_with_others(self, place: Place) -> None:
+        one = rows.alike(TABLE, FIRST_VERSION, NEW, ("id",))
+        two = rows.alike(TABLE, FIRST_VERSION, {**NEW, "version": "3"}, ("id",))
+
+        async def act(database: Database) -> None:
+            async def add(session: Session) -> None:
+                session.insert(
+                    one,
+                    (
+                        1,
+                        guid(1),
+                    ),
+                )
+                session.insert(
+                    two,
+                    (
+                        2,
+                        guid(1),
+                    ),
+                )
+                await rows.insert(session, TABLE, 1, {**NEW, "id": guid(2)}, FIRST_VERSION)
+                session.insert(
+                    one,
+                    (
+                        1,
+                        guid(3),
+                    ),
+                )
+
+            await database.write(add)
+            assert await listed(database, 1) == [wire({**NEW, "id": guid(number)}) for number in (1, 2, 3)]
+            assert await listed(database, 2) == [wire({**NEW, "id": guid(1), "version": "3"})]
+
+        on(place, act)
+
+    def test_a_key_that_is_taken_is_refused(self, place: Place) -> None:
+        alike = rows.alike(TABLE, FIRST_VERSION, NEW, ("id",))
+
+        async def act(database: Database) -> None:
+            async def add(session: Session) -> None:
+                session.insert(
+                    alike,
+                    (
+                        1,
+                        guid(1),
+                    ),
+                )
+
+            await database.write(add)
+            with pytest.raises(Unavailable):
+                await database.write(add)
+            assert len(await listed(database, 1)) == 1
+
+        on(place, act)
 
 
 class TestInsert:

@@ -103,9 +103,9 @@ def test_no_more_wait_than_may(tmp_path: Path) -> None:
 def test_changes_nothing(tmp_path: Path) -> None:
     async def act(database: SQLite) -> None:
         with pytest.raises(Unavailable, match="readonly"):
-            await database.scanner.insert(
-                Insertion("INSERT INTO connector_counts (tenant, state, number)", 3), (1, 1, 1)
-            )
+            await database.scanner.fetch("INSERT INTO connector_counts (tenant, state, number) VALUES (?1, 1, 1)", (1,))
+        with pytest.raises(RuntimeError, match="in a transaction"):
+            database.scanner.insert(Insertion("INSERT INTO connector_counts (tenant, state, number)", 3), (1, 1, 1))
 
     on(tmp_path, act)
 

@@ -16,6 +16,7 @@ from tests.store.jobs import COUNT, INSERT, SETTING, Wrong, count_and_put, gathe
 from tests.store.opened import locked_by_another_process, on, opened, rows_of
 
 from adjoin.store import settings, sqlite
+from adjoin.store.commits import Commits
 from adjoin.store.database import Database, Overloaded, Session, Unavailable, Unusable
 from adjoin.store.migrate import migrate
 from adjoin.store.sqlite import APPLICATION_ID, SQLite, connect
@@ -51,7 +52,7 @@ class TestGroupCommit:
 
     def test_what_has_gathered_goes_on_gathering_beside_a_statement_apart(self, path: Path) -> None:
         async def apart(session: Session) -> int:
-            await session.insert(SETTING, ("a", b""))
+            session.insert(SETTING, ("a", b""))
             ((unseen,),) = await session.fetch_apart("SELECT count(*) FROM settings")
             ((seen,),) = await session.fetch("SELECT count(*) FROM settings")
             return int(seen - unseen)
@@ -126,6 +127,20 @@ class TestQueue:
             assert await names(database) == ["0", "1", "2", "again"]
 
         on(path, act)
+
+    @pytest.mark.parametrize("count", [1, 40, 600])
+    def test_what_came_in_one_turn_of_the_event_loop_shares_a_commit(self, path: Path, count: int) -> None:
+        commits = Commits()
+
+        async def run() -> None:
+            database = SQLite(path, commits=commits)
+            writes = [database.write(put(f"{number:03}")) for number in range(count)]
+            assert len(await asyncio.gather(*writes)) == count
+            await database.close()
+
+        asyncio.run(run())
+        # As many as may be in one.
+        assert sum(commits.sizes.counts) == -(-count // sqlite._GROUP_LIMIT)
 
     def test_finishes_what_is_queued_when_it_closes_and_takes_nothing_after(self, path: Path) -> None:
         async def run() -> None:

@@ -178,6 +178,16 @@ class EntityType:
         return next(each for each in self.properties if each.name == name)
 
     @cached_property
+    def by_name(self) -> Mapping[str, Property]:
+        """The properties by their exact names."""
+        return {each.name: each for each in self.properties}
+
+    @cached_property
+    def required(self) -> frozenset[str]:
+        """The names of the properties that a create must give."""
+        return frozenset(each.name for each in self.properties if each.required)
+
+    @cached_property
     def _properties_by_folded_name(self) -> Mapping[str, Property]:
         return {each.name.lower(): each for each in self.properties}
 

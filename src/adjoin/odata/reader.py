@@ -12,7 +12,10 @@ import re
 from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Callable, Mapping
+from functools import cache, lru_cache
 from typing import Any, Final, NoReturn
+
+import msgspec
 
 from adjoin.odata.edm import EntityType, EnumType, Model, Primitive, Property
 from adjoin.odata.errors import InvalidValue, MalformedBody, UnknownProperty, UnknownType
@@ -31,8 +34,8 @@ Value = str | int | bool | Instant | None
 def read_create(model: Model, entity: EntityType, body: bytes) -> dict[str, Value]:
     """The values of a new entity. Every property that a create requires must be there."""
     values = _read(model, entity, body)
-    missing = [each.name for each in entity.properties if each.name not in values and each.required]
-    if missing:
+    if not entity.required <= values.keys():
+        missing = [each.name for each in entity.properties if each.name not in values and each.required]
         names = ", ".join(f"'{name}'" for name in missing)
         noun = "property is" if len(missing) == 1 else "properties are"
         raise InvalidValue(f"The following {noun} required to create a {entity.qualified}: {names}.")
@@ -77,13 +80,14 @@ def check_changeable(declared: Property) -> None:
 
 def _read(model: Model, entity: EntityType, body: bytes) -> dict[str, Value]:
     values: dict[str, Value] = {}
+    declarations = entity.by_name
     for name, value in read_object(body).items():
         if "@" in name:
             if name in ("@odata.type", "@type"):
                 _check_type(model, entity, value)
             continue
-        declared = entity.find_property(name)
-        if declared is None or declared.name != name:
+        declared = declarations.get(name)
+        if declared is None:
             raise UnknownProperty(
                 f"The property '{_shown(name)}' does not exist on type '{entity.qualified}'. "
                 "Make sure to only use property names that are defined by the type."
@@ -96,6 +100,24 @@ def _read(model: Model, entity: EntityType, body: bytes) -> dict[str, Value]:
 
 def read_object(body: bytes) -> Mapping[str, Any]:
     """The members of a body that is a JSON object. Raises MalformedBody."""
+    return _plain_object(body) or _any_object(body)
+
+
+def _plain_object(body: bytes) -> Mapping[str, Any] | None:
+    """The members of an object of nothing but text, truth and null, as most are; None: it has to be read with care.
+
+    The quick reader passes over a name that is given twice, whose quotes are then too many; and it has no words for
+    what is wrong.
+    """
+    try:
+        members = _QUICK.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    texts = sum([isinstance(each, str) for each in members.values()])
+    return members if body.count(b'"') == 2 * (len(members) + texts) else None
+
+
+def _any_object(body: bytes) -> Mapping[str, Any]:
     try:
         # PowerShell writes a byte order mark; RFC 8259 section 8.1 lets a reader pass over it.
         value = _JSON.decode(body.removeprefix(BOM_UTF8).decode())
@@ -127,12 +149,19 @@ def _no_constant(text: str) -> NoReturn:
     raise MalformedBody(_UNREADABLE, f"{text} is not JSON.")
 
 
+_QUICK: Final = msgspec.json.Decoder(dict[str, str | bool | None])
 _JSON: Final = json.JSONDecoder(object_pairs_hook=_members, parse_constant=_no_constant)
 
 
 def _check_type(model: Model, entity: EntityType, named: object) -> None:
     if not isinstance(named, str):
         raise UnknownType("The value of '@odata.type' is not a string.")
+    _check_type_name(model, entity, named)
+
+
+# Clients write the same few names; one that is refused is not kept.
+@lru_cache(maxsize=256)
+def _check_type_name(model: Model, entity: EntityType, named: str) -> None:
     name = named.removeprefix("#")
     found = model.find_type(name)
     if found is None:
@@ -147,6 +176,8 @@ def _check_type(model: Model, entity: EntityType, named: object) -> None:
 
 def read_value(declared: Property, value: object) -> Value:
     """A property's value from its JSON. Raises InvalidValue."""
+    if isinstance(value, str):
+        return _reader_of(declared)(declared, value)
     if value is None:
         if declared.nullable:
             return None
@@ -161,14 +192,23 @@ def read_value(declared: Property, value: object) -> Value:
             f"An unexpected '{node}' node was found for the property named '{declared.name}' when reading from the "
             "JSON reader. A 'PrimitiveValue' node was expected."
         )
+    return _reader_of(declared)(declared, value)
+
+
+@cache
+def _reader_of(declared: Property) -> Callable[[Property, object], Value]:
+    """What reads a property's values, chosen once."""
     if isinstance(declared.type, EnumType):
-        return _enum(declared, declared.type, value)
+        return _enum
     if not isinstance(declared.type, Primitive):
         raise LookupError(f"values of {declared.type_name} are not read from requests")
-    return _PRIMITIVES[declared.type](declared, value)
+    return _PRIMITIVES[declared.type]
 
 
-def _enum(declared: Property, enum: EnumType, value: object) -> str:
+def _enum(declared: Property, value: object) -> str:
+    enum = declared.type
+    if not isinstance(enum, EnumType):
+        raise LookupError(f"{declared.name} is no enumeration")
     # OData JSON 4.01 section 7.1 lets a member go by its number, as a string.
     if isinstance(value, str) and value in enum.members:
         return value

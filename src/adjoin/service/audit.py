@@ -7,7 +7,9 @@ be kept is over.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from typing import Final
 
 import msgspec
 
@@ -19,7 +21,7 @@ from adjoin.service.turns import Turns
 from adjoin.store import changes, rows
 from adjoin.store.changes import Kind as ChangeKind
 from adjoin.store.columns import Row, Value
-from adjoin.store.database import Session
+from adjoin.store.database import Alike, Session
 from adjoin.store.tables import table_of
 
 SUCCESS: Final = "Success"
@@ -28,7 +30,7 @@ _TABLE: Final = table_of(model.AUDIT_EVENT)
 _COMPONENT: Final = "Domain Join Connectors"
 _ADMINISTRATION: Final = "Administration"
 _SIGN_IN: Final = "Sign-in"
-_TRACKED: Final = frozenset(each.binding.qualified for each in model.BETA.functions)
+_TRACKED: Final = frozenset(each.binding for each in model.BETA.functions)
 _KINDS: Final[Mapping[str, ChangeKind]] = {
     "Create": ChangeKind.CREATED,
     "Patch": ChangeKind.UPDATED,
@@ -37,6 +39,9 @@ _KINDS: Final[Mapping[str, ChangeKind]] = {
 _DAY_MS: Final = 86_400_000
 # How many events are dropped at a turn, so that no change waits for a large clean-up.
 _DROPPED_AT_ONCE: Final = 4_096
+
+# In the order of the type's properties.
+_OWN: Final = ("id", "actor", "activityDateTime", "correlationId", "resources")
 
 _SERVICE: Final[Mapping[str, object]] = {
     "auditActorType": "Application",
@@ -48,6 +53,23 @@ _SERVICE: Final[Mapping[str, object]] = {
     "ipAddress": None,
     "userId": None,
 }
+
+
+class _Modified(msgspec.Struct, rename="camel"):
+    """A property of what was changed, in words."""
+
+    display_name: str
+    old_value: str | None
+    new_value: str | None
+
+
+class _Resource(msgspec.Struct, rename="camel"):
+    """What was changed."""
+
+    display_name: str | None
+    modified_properties: list[_Modified]
+    audit_resource_type: str
+    resource_id: str | None
 
 
 class Recorder(msgspec.Struct, frozen=True):
@@ -80,23 +102,24 @@ class Recorder(msgspec.Struct, frozen=True):
         `reasons` are in words: why a state is what it is. What functions of the model tell of goes into the log of
         changes, too.
         """
-        modified = _modified(entity, before, after)
-        modified += [{"displayName": "reason", "oldValue": None, "newValue": each} for each in reasons]
-        resource = _resource(entity, after or before or (), modified)
-        activity = f"{operation} {resource['auditResourceType']}"
-        await self._add(session, tenant, activity, operation, SUCCESS, _COMPONENT, [resource])
-        key = resource["resourceId"]
-        if self.logs and entity.qualified in _TRACKED and isinstance(key, str):
+        kind = _kind(entity)
+        modified = _modified(kind, before, after)
+        if reasons:
+            modified += [_Modified("reason", None, each) for each in reasons]
+        resource = kind.resource(after or before or (), modified)
+        activity = f"{operation} {kind.name}"
+        await self._add(session, tenant, (activity, operation, SUCCESS, _COMPONENT), resource)
+        if self.logs and kind.tracked and resource.resource_id is not None:
             now = ticks_of(self.now)
-            await changes.append(session, tenant, key, _KINDS[operation], now)
+            changes.append(session, tenant, resource.resource_id, _KINDS[operation], now)
             if self.turns.take(("changes", tenant), self.now):
                 await changes.drop_old(session, tenant, now)
 
     async def act(self, session: Session, tenant: int, entity: EntityType, words: str, row: Row) -> None:
         """Record what was done with an entity and changed nothing that it shows; `words` say what."""
-        resource = _resource(entity, row, [])
-        activity = f"{words} {resource['auditResourceType']}"
-        await self._add(session, tenant, activity, "Action", SUCCESS, _COMPONENT, [resource])
+        kind = _kind(entity)
+        activity = f"{words} {kind.name}"
+        await self._add(session, tenant, (activity, "Action", SUCCESS, _COMPONENT), kind.resource(row, []))
 
     async def administration(
         self,
@@ -108,55 +131,22 @@ class Recorder(msgspec.Struct, frozen=True):
     ) -> None:
         """Record what was done to an account, an application or a tenant: `of` is its kind, its name and its id."""
         kind, name, key = of
-        modified = [
-            {"displayName": each, "oldValue": _text(old), "newValue": _text(new)}
-            for each, (old, new) in changed.items()
-            if old != new
-        ]
-        resource = {
-            "displayName": name,
-            "modifiedProperties": modified,
-            "auditResourceType": kind,
-            "resourceId": key,
-        }
-        await self._add(session, tenant, f"{operation} {kind}", operation, SUCCESS, _ADMINISTRATION, [resource])
+        modified = [_Modified(each, _text(old), _text(new)) for each, (old, new) in changed.items() if old != new]
+        activity = f"{operation} {kind}"
+        resource = _Resource(name, modified, kind, key)
+        await self._add(session, tenant, (activity, operation, SUCCESS, _ADMINISTRATION), resource)
 
     async def refused_sign_in(self, session: Session, tenant: int, why: str) -> None:
         """Record a sign-in that was refused; `why` is Entra's words, which hold no secret."""
-        resource: dict[str, object] = {
-            "displayName": why,
-            "modifiedProperties": [],
-            "auditResourceType": _SIGN_IN,
-            "resourceId": None,
-        }
-        await self._add(session, tenant, _SIGN_IN, "Action", FAILURE, "Token service", [resource])
+        resource = _Resource(why, [], _SIGN_IN, None)
+        await self._add(session, tenant, (_SIGN_IN, "Action", FAILURE, "Token service"), resource)
 
-    async def _add(
-        self,
-        session: Session,
-        tenant: int,
-        activity: str,
-        operation: str,
-        result: str,
-        component: str,
-        resources: Sequence[Mapping[str, Any]],
-    ) -> None:
-        key = self.new_id()
-        values: dict[str, Value] = {
-            "id": key,
-            "displayName": activity,
-            "componentName": component,
-            "actor": self.actor,
-            "activity": activity,
-            "activityDateTime": Instant.from_unix(self.now),
-            "activityType": activity,
-            "activityOperationType": operation,
-            "activityResult": result,
-            "correlationId": _guid_or(self.correlation, self.new_id),
-            "resources": resources,
-            "category": "DeviceConfiguration",
-        }
-        await rows.insert(session, _TABLE, tenant, values, 1)
+    async def _add(self, session: Session, tenant: int, words: tuple[str, str, str, str], resource: _Resource) -> None:
+        """`words` are those of `_event`."""
+        at = Instant.from_unix(self.now)
+        correlation = _guid_or(self.correlation, self.new_id)
+        own = (tenant, self.new_id(), _json(self.actor), str(at), at.ticks, correlation, _json([resource]))
+        session.insert(_event(*words), own)
         if self.turns.take((_TABLE.name, tenant), self.now):
             oldest = time_ordered_guid(max(int(self.now * 1_000) - self.keep_days * _DAY_MS, 0), bytes(10))
             await rows.drop_before(session, _TABLE, tenant, oldest, _DROPPED_AT_ONCE)
@@ -177,28 +167,61 @@ def actor_of(caller: Caller, address: str | None) -> dict[str, object]:
     }
 
 
-def _resource(entity: EntityType, shown: Row | tuple[()], modified: list[dict[str, object]]) -> dict[str, object]:
-    return {
-        "displayName": _text(_named(entity, shown, "displayName")),
-        "modifiedProperties": modified,
-        "auditResourceType": entity.name[:1].upper() + entity.name[1:],
-        "resourceId": _text(shown[entity.properties.index(entity.key)]) if shown else None,
+@lru_cache(maxsize=256)
+def _event(activity: str, operation: str, result: str, component: str) -> Alike:
+    """Events of one kind, which have of their own what `_OWN` says."""
+    values: dict[str, Value] = {
+        "displayName": activity,
+        "componentName": component,
+        "activity": activity,
+        "activityType": activity,
+        "activityOperationType": operation,
+        "activityResult": result,
+        "category": "DeviceConfiguration",
     }
+    return rows.alike(_TABLE, 1, values, _OWN)
 
 
-def _named(entity: EntityType, row: Row | tuple[()], name: str) -> object:
-    declared = entity.find_property(name)
-    return row[entity.properties.index(declared)] if declared is not None and row else None
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
 
 
-def _modified(entity: EntityType, before: Row | None, after: Row | None) -> list[dict[str, object]]:
+@dataclass(frozen=True)
+class _Kind:
+    """How events name entities of one type, and where its rows have what they tell of."""
+
+    name: str
+    tracked: bool
+    names: tuple[str, ...]
+    key_at: int
+    name_at: int | None
+
+    def resource(self, row: Row | tuple[()], modified: list[_Modified]) -> _Resource:
+        name = _text(row[self.name_at]) if self.name_at is not None and row else None
+        return _Resource(name, modified, self.name, _text(row[self.key_at]) if row else None)
+
+
+@cache
+def _kind(entity: EntityType) -> _Kind:
+    names = tuple(each.name for each in entity.properties)
+    return _Kind(
+        entity.name[:1].upper() + entity.name[1:],
+        entity in _TRACKED,
+        names,
+        names.index(entity.key.name),
+        names.index("displayName") if "displayName" in names else None,
+    )
+
+
+def _modified(kind: _Kind, before: Row | None, after: Row | None) -> list[_Modified]:
     """What is another than before; all of it where there is no before or no after."""
-    modified: list[dict[str, object]] = []
-    for at, each in enumerate(entity.properties):
-        old, new = before[at] if before else None, after[at] if after else None
-        if old != new:
-            modified.append({"displayName": each.name, "oldValue": _text(old), "newValue": _text(new)})
-    return modified
+    nothing = (None,) * len(kind.names)
+    each = zip(kind.names, before or nothing, after or nothing, strict=True)
+    return [
+        _Modified(name, None if old is None else str(old), None if new is None else str(new))
+        for name, old, new in each
+        if old != new
+    ]
 
 
 def _text(value: object) -> str | None:

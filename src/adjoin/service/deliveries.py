@@ -316,7 +316,7 @@ async def _note_some_turns(session: Session, tenant: int, now: int) -> int:
     told = await changes.told_until(session, tenant) or (now, _BEHIND_ALL_KEYS)
     found = await changes.turns(session, _TABLE, tenant, told, now, _TURNS_AT_ONCE)
     for each in found:
-        await changes.append(session, tenant, each.key, each.kind, now)
+        changes.append(session, tenant, each.key, each.kind, now)
     place = (found[-1].ticks, found[-1].key) if len(found) == _TURNS_AT_ONCE else (now, _BEHIND_ALL_KEYS)
     await changes.tell_until(session, tenant, *max(place, told))
     return len(found)

@@ -74,6 +74,8 @@ class Change(msgspec.Struct, frozen=True):
 
     async def carry_out(self, act: Callable[[Session], Awaitable[Stored | None]]) -> Stored | None:
         """Run `act` in a transaction, or give what came of it when the same request came first."""
+        if self.repeatable is None:
+            return await self.database.write(act)
         return await self.database.write(
             lambda session: repeats.once(session, self.tenant.number, self.repeatable, self.now, act)
         )
@@ -89,9 +91,9 @@ class Change(msgspec.Struct, frozen=True):
     def ticks(self) -> int:
         return ticks_of(self.now)
 
-    async def drop_removed(self, session: Session, table: Table, key: str | None = None) -> None:
+    def drop_removed(self, session: Session, table: Table, key: str | None = None) -> Awaitable[None]:
         """Drop some rows that the clock removed if it is time, or the one with this key."""
-        await removal.drop(session, table, self.tenant.number, self.ticks, self.recorder, key)
+        return removal.drop(session, table, self.tenant.number, self.ticks, self.recorder, key)
 
 
 async def page(database: Database, tenant: Tenant, entity: EntityType, wanted: Wanted, now: float) -> Page:

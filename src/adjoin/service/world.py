@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from adjoin.odata.values import time_ordered_guid
+from adjoin.odata.values import GUID_VARIANT
 
 _BLOCK: Final = 4_096
 _PIECE: Final = 16
-# The two bits that say which kind of GUID it is, put in place of a random digit's upper two (RFC 9562, 4.1).
-_VARIANT: Final = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
+# Twelve bits stand behind those of the milliseconds, and hold as many parts of one.
+_PARTS_PER_SECOND: Final = 1_000 * 2**12
 
 
 class RandomBlock:
@@ -48,13 +48,17 @@ class World:
     random: Callable[[int], bytes] = os.urandom
 
     def new_id(self) -> str:
-        """A new GUID, greater than those of milliseconds before."""
-        return time_ordered_guid(int(self.now() * 1000), self.random(10))
+        """A new GUID, greater than those made before, as far as the clock tells: RFC 9562, 6.2, method 3.
+
+        Rows that come in the order of their keys cost the database least.
+        """
+        time, rest = f"{int(self.now() * _PARTS_PER_SECOND):015x}", self.random(8).hex()
+        return f"{time[:8]}-{time[8:12]}-7{time[12:]}-{GUID_VARIANT[rest[0]]}{rest[1:4]}-{rest[4:]}"
 
     def new_request_id(self) -> str:
         """A new GUID that tells nothing (RFC 9562 version 4)."""
         text = self.random(16).hex()
-        return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{_VARIANT[text[16]]}{text[17:20]}-{text[20:]}"
+        return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{GUID_VARIANT[text[16]]}{text[17:20]}-{text[20:]}"
 
     def timestamp(self) -> str:
         """The time in UTC to the second, as records carry it."""

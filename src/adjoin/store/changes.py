@@ -56,9 +56,9 @@ class Silent(NamedTuple):
     key: str
 
 
-async def append(session: Session, tenant: int, entity: str, kind: Kind, ticks: int) -> None:
+def append(session: Session, tenant: int, entity: str, kind: Kind, ticks: int) -> None:
     """Add a change. Its number is the next: they grow in the order of commits; who has seen one has seen all before."""
-    await session.insert(_CHANGE, (tenant, None, entity, int(kind), ticks))
+    session.insert(_CHANGE, (tenant, None, entity, int(kind), ticks))
 
 
 async def drop_old(session: Session, tenant: int, now: int) -> None:

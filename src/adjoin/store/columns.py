@@ -139,9 +139,12 @@ class Table:
         return tuple(at for at, each in enumerate(self.type.properties) if each.type is Primitive.BOOLEAN)
 
     @cached_property
-    def holders(self) -> tuple[tuple[str, Callable[[Value], tuple[object, ...]]], ...]:
-        """For each property its name, and what makes of its value what its columns hold."""
-        return tuple((each.name, _holder(each)) for each in self.type.properties)
+    def holders(self) -> tuple[tuple[str, _Hold | None, Callable[[Any], Wire] | None], ...]:
+        """For each property its name, what makes of a value what its columns hold, and of the first of these what is
+        shown. None: the value is held, or shown, as it is.
+        """
+        held = ((each, _holder(each)) for each in self.type.properties)
+        return tuple((each.name, None if hold is _as_it_is else hold, _shower(each)) for each, hold in held)
 
     @cached_property
     def _lone(self) -> tuple[int, Mapping[int, str], int] | None:
@@ -235,8 +238,11 @@ def stored(declared: Property, value: Value) -> tuple[object, ...]:
     return _holder(declared)(value)
 
 
+_Hold: TypeAlias = Callable[[Value], tuple[object, ...]]
+
+
 @cache
-def _holder(declared: Property) -> Callable[[Value], tuple[object, ...]]:
+def _holder(declared: Property) -> _Hold:
     """What does that for one property, chosen once."""
     if not declared.scalar:
         return lambda value: (None if value is None else msgspec.json.encode(value).decode(),)
@@ -247,4 +253,19 @@ def _holder(declared: Property) -> Callable[[Value], tuple[object, ...]]:
         return lambda value: (str(value), value.ticks) if isinstance(value, Instant) else (None, None)
     if _folds(declared):
         return lambda value: (value, fold(value) if isinstance(value, str) else None)
-    return lambda value: (value,)
+    return _as_it_is
+
+
+def _shower(declared: Property) -> Callable[[Any], Wire] | None:
+    """What makes what is shown of the first column of a property, where that is not the value itself."""
+    if declared.secret:
+        return lambda _: None
+    if not declared.scalar:
+        return lambda text: None if text is None else msgspec.Raw(text.encode())
+    if declared.type is Primitive.DATE_TIME_OFFSET:
+        return lambda text: text
+    return None
+
+
+def _as_it_is(value: Value) -> tuple[object, ...]:
+    return (value,)

@@ -6,8 +6,8 @@ SQL is written once, with `?1`-style parameters; each engine puts them in its ow
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from typing import Any, Protocol, TypeVar
 
 from adjoin.odata.errors import Refusal
@@ -46,14 +46,55 @@ class Insertion:
     width: int
     numbers: Numbers | None = None
 
-    @lru_cache(maxsize=256)  # noqa: B019 - they live as long as the program
+    @property
+    def common(self) -> Sequence[object]:
+        """What is handed in once for all rows, before what each has of its own."""
+        return ()
+
     def text(self, rows: int) -> str:
         """The statement for this many rows."""
-        places = (
-            f"({', '.join(f'?{at * self.width + number}' for number in range(1, self.width + 1))})"
-            for at in range(rows)
-        )
-        return f"{self.into} VALUES {', '.join(places)}"
+        return _text(self.into, self.width, None, rows)
+
+
+@dataclass(frozen=True, eq=False)
+class Alike(Insertion):
+    """An insertion of rows that are alike but for a few values, which alone are handed in, the tenant's number first.
+
+    `cells` are those of a whole row, `own` is where rows differ, `of` inserts such rows whole. A database that takes
+    values once for many rows saves what they have in common.
+    """
+
+    of: Insertion = field(kw_only=True)
+    cells: tuple[object, ...] = field(kw_only=True)
+    own: tuple[int, ...] = field(kw_only=True)
+
+    @cached_property
+    def common(self) -> Sequence[object]:
+        return [cell for at, cell in enumerate(self.cells) if at not in self.own]
+
+    def text(self, rows: int) -> str:
+        return _text(self.into, self.width, self.own, rows)
+
+    def whole(self, values: Sequence[object]) -> list[object]:
+        """The whole row with these values of its own."""
+        row = list(self.cells)
+        for at, value in zip(self.own, values, strict=True):
+            row[at] = value
+        return row
+
+
+@lru_cache(maxsize=256)
+def _text(into: str, width: int, own: tuple[int, ...] | None, rows: int) -> str:
+    own = tuple(range(width)) if own is None else own
+    common = [at for at in range(width) if at not in own]
+    place = {at: number for number, at in enumerate(common, 1)}
+
+    def row(first: int) -> str:
+        place.update((at, number) for number, at in enumerate(own, first))
+        return f"({', '.join(f'?{place[at]}' for at in range(width))})"
+
+    every = (row(len(common) + number * len(own) + 1) for number in range(rows))
+    return f"{into} VALUES {', '.join(every)}"
 
 
 class Session(Protocol):
@@ -73,8 +114,8 @@ class Session(Protocol):
         """Whether the database can write pages as JSON by itself (`writing.py`)."""
         ...
 
-    async def insert(self, insertion: Insertion, row: Sequence[object]) -> None:
-        """Insert a row, at the latest before the next fetch or the end of the transaction.
+    def insert(self, insertion: Insertion, row: Sequence[object]) -> None:
+        """Insert a row, not at once: at the latest before the next fetch or the end of the transaction.
 
         Rows that gather meanwhile, of neighbours in the same commit too, may go into one statement. What the database
         has against a row can come as late as that: look before whether its key is free.

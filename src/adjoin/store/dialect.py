@@ -46,7 +46,8 @@ def columns_of(insertion: Insertion) -> str:
     return f"SELECT {names} FROM {table} WHERE FALSE"
 
 
-def many(insertions: Sequence[tuple[Insertion, Sequence[str]]]) -> str:
+@lru_cache(maxsize=128)
+def many(insertions: tuple[tuple[Insertion, tuple[str, ...]], ...]) -> str:
     """One statement for insertions of any number of rows each, from an array for each column, whose types these are.
 
     Rows that get numbers have in place of it how many of their tenant's come behind them; two more arrays say how many
@@ -70,7 +71,7 @@ def many(insertions: Sequence[tuple[Insertion, Sequence[str]]]) -> str:
     return beside + last.partition(" AS (")[2].removesuffix(")")
 
 
-def _taken(numbers: Numbers, types: Sequence[str], at: int) -> str:
+def _taken(numbers: Numbers, types: tuple[str, ...], at: int) -> str:
     table, column = numbers.table, numbers.column
     return (
         f"INSERT INTO {table} (tenant, {column}) SELECT * FROM unnest(${at}::{types[0]}[], ${at + 1}::bigint[]) "

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from adjoin.store.database import Insertion, Session, Unavailable
+from adjoin.store.database import Alike, Insertion, Session, Unavailable
 from adjoin.store.link import Gathered, Link, Lost, Row
 
 Act = Callable[[Session], Awaitable[Any]]
@@ -99,7 +99,10 @@ class _Asking:
             await self.link.ready_to_add(gathered)
             await self.link.add(gathered)
 
-    async def insert(self, insertion: Insertion, row: Sequence[object]) -> None:
+    def insert(self, insertion: Insertion, row: Sequence[object]) -> None:
+        if isinstance(insertion, Alike):
+            # Arrays of columns have a value for each row.
+            row, insertion = insertion.whole(row), insertion.of
         self.gathered.setdefault(insertion, []).append(row)
         self.changes += 1
 

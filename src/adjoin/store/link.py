@@ -48,7 +48,7 @@ class Link:
 
     def __init__(self, connection: asyncpg.Connection) -> None:
         self._connection = connection
-        self._types: dict[Insertion, list[str]] = {}
+        self._types: dict[Insertion, tuple[str, ...]] = {}
         self.tenant: int | None = None
         """Whose rows it shows; None: nobody's."""
 
@@ -72,11 +72,11 @@ class Link:
         for each in gathered:
             if each not in self._types:
                 asked = await self._answered(self._connection.prepare(columns_of(each)))
-                self._types[each] = [column.type.name for column in asked.get_attributes()]
+                self._types[each] = tuple(column.type.name for column in asked.get_attributes())
 
     async def add(self, gathered: Gathered) -> None:
         """Insert rows, of all tables, as one statement. `ready_to_add` comes before."""
-        sql = many([(each, self._types[each]) for each in gathered])
+        sql = many(tuple((each, self._types[each]) for each in gathered))
         columns = [column for each, rows in gathered.items() for column in arrays_of(each, rows)]
         await self._answered(self._connection.fetch(sql, *columns))
 

@@ -87,7 +87,7 @@ class Readers:
         self._asked: dict[_Question, asyncio.Future[list[tuple[Any, ...]]] | None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def insert(self, insertion: Insertion, row: Sequence[object]) -> None:
+    def insert(self, insertion: Insertion, row: Sequence[object]) -> None:
         raise RuntimeError(f"Rows are inserted in a transaction: {insertion.into}, {len(row)} values.")
 
     async def fetch_apart(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:

@@ -17,9 +17,9 @@ from adjoin.odata.bound import Bound, Constant, Field, Operation, Order, Sort
 from adjoin.odata.written import Written
 from adjoin.store.columns import Row, Stored, Table, Value, columns, stored
 from adjoin.store.counts import by_counts
-from adjoin.store.database import Insertion, Session
+from adjoin.store.database import Alike, Insertion, Session
 from adjoin.store.reach import FEW_SILENT, joined, shows_one
-from adjoin.store.silence import NEVER, Silence
+from adjoin.store.silence import Silence
 from adjoin.store.where import Parameters, condition, following, order, value
 from adjoin.store.writing import written
 
@@ -285,17 +285,30 @@ async def count(
 async def insert(session: Session, table: Table, tenant: int, values: Mapping[str, Value], version: int) -> Stored:
     """Insert a row from a value for each property, and give it as stored. Its key has to be free."""
     cells: list[object] = [tenant, version]
-    shown: list[object] = []
-    for name, hold in table.holders:
-        held = hold(values[name])
+    row: list[Any] = []
+    for name, hold, show in table.holders:
+        given = values[name]
+        held = (given,) if hold is None else hold(given)
         cells += held
-        shown.append(held[0])
-    for at in table.secrets:
-        shown[at] = None
-    if table.silence is not None:
-        shown.append(NEVER)
-    await session.insert(_insertion(table), cells)
-    return Stored(table.row(shown), version)
+        row.append(given if show is None else show(held[0]))
+    session.insert(_insertion(table), cells)
+    return Stored(tuple(row), version)
+
+
+def alike(table: Table, version: int, values: Mapping[str, Value], own: Sequence[str]) -> Alike:
+    """The insertion of rows that have these values, and of their own a tenant and what the columns of `own` hold.
+
+    Their keys have to be free.
+    """
+    cells: list[object] = [None, version]
+    places = [0]
+    for each in table.type.properties:
+        held = stored(each, values.get(each.name))
+        if each.name in own:
+            places += range(len(cells), len(cells) + len(held))
+        cells += held
+    whole = _insertion(table)
+    return Alike(whole.into, whole.width, of=whole, cells=tuple(cells), own=tuple(places))
 
 
 async def update(

@@ -66,9 +66,8 @@ class Scanner:
         """Nothing gathers here."""
         return await self.fetch(sql, parameters)
 
-    async def insert(self, insertion: Insertion, row: Sequence[object]) -> None:
-        """Refused by the connection, as any change is."""
-        await self.fetch(insertion.text(1), row)
+    def insert(self, insertion: Insertion, row: Sequence[object]) -> None:
+        raise RuntimeError(f"Rows are inserted in a transaction: {insertion.into}, {len(row)} values.")
 
     async def close(self) -> None:
         """End what runs and what waits, and close the connection."""

@@ -249,7 +249,8 @@ def _declare(table: columns.Table) -> None:
         ),
         *(_index(table, each) for each in table.type.properties if _indexed(table, each)),
         sqlite_strict=True,
-        sqlite_with_rowid=False,
+        # Within a key's tree SQLite gives a row of more than a quarter of a page pages of its own; events are so long.
+        sqlite_with_rowid=table.type.append_only,
     )
 
 

@@ -114,34 +114,6 @@ CREATE TABLE grants (
  STRICT;
 CREATE INDEX grants_by_expiry ON grants (expires);
 CREATE INDEX grants_by_subject ON grants (tenant, subject);
-CREATE TABLE audit_events (
-	tenant INTEGER NOT NULL, 
-	id TEXT NOT NULL, 
-	display_name TEXT, 
-	display_name_folded TEXT, 
-	component_name TEXT, 
-	component_name_folded TEXT, 
-	actor TEXT, 
-	activity TEXT, 
-	activity_folded TEXT, 
-	activity_date_time TEXT NOT NULL, 
-	activity_date_time_ticks INTEGER NOT NULL, 
-	activity_type TEXT, 
-	activity_type_folded TEXT, 
-	activity_operation_type TEXT, 
-	activity_operation_type_folded TEXT, 
-	activity_result TEXT, 
-	activity_result_folded TEXT, 
-	correlation_id TEXT NOT NULL, 
-	resources TEXT NOT NULL, 
-	category TEXT, 
-	category_folded TEXT, 
-	row_version INTEGER DEFAULT '1' NOT NULL, 
-	PRIMARY KEY (tenant, id), 
-	FOREIGN KEY(tenant) REFERENCES tenants (number) ON DELETE CASCADE
-)
- WITHOUT ROWID,
- STRICT;
 CREATE INDEX domain_join_connectors_by_silent_since ON domain_join_connectors (tenant, silent_since, id);
 CREATE TABLE connector_keys (
 	tenant INTEGER NOT NULL, 
@@ -250,6 +222,33 @@ CREATE TABLE deliveries (
  STRICT
 
 ;
+CREATE TABLE audit_events (
+	tenant INTEGER NOT NULL, 
+	id TEXT NOT NULL, 
+	display_name TEXT, 
+	display_name_folded TEXT, 
+	component_name TEXT, 
+	component_name_folded TEXT, 
+	actor TEXT, 
+	activity TEXT, 
+	activity_folded TEXT, 
+	activity_date_time TEXT NOT NULL, 
+	activity_date_time_ticks INTEGER NOT NULL, 
+	activity_type TEXT, 
+	activity_type_folded TEXT, 
+	activity_operation_type TEXT, 
+	activity_operation_type_folded TEXT, 
+	activity_result TEXT, 
+	activity_result_folded TEXT, 
+	correlation_id TEXT NOT NULL, 
+	resources TEXT NOT NULL, 
+	category TEXT, 
+	category_folded TEXT, 
+	row_version INTEGER DEFAULT '1' NOT NULL, 
+	PRIMARY KEY (tenant, id), 
+	FOREIGN KEY(tenant) REFERENCES tenants (number) ON DELETE CASCADE
+)
+ STRICT;
 ANALYZE;
 INSERT INTO sqlite_stat1 VALUES ('domain_join_connectors', 'domain_join_connectors', '100000 50000 1');
 INSERT INTO sqlite_stat1 VALUES ('domain_join_connectors', 'domain_join_connectors_by_display_name', '100000 50000 2 1');

@@ -41,6 +41,7 @@ _STATEMENTS: Final = 256
 _QUEUE_LIMIT: Final = 4_096
 _GROUP_LIMIT: Final = 512
 _ROWS_AT_ONCE: Final = 64
+_ROWS_STEP: Final = 8
 _MISTAKES: Final = (apsw.BindingsError, apsw.MisuseError, apsw.ThreadingViolationError)
 
 # FULL keeps every acknowledged commit through a power cut; grouping makes it nearly as cheap as NORMAL.
@@ -133,9 +134,8 @@ class _Reading:
         except apsw.Error as error:
             raise _refused(error) from error
 
-    async def insert(self, insertion: Insertion, row: Sequence[object]) -> None:
-        """Refused by the connection, as any change is."""
-        self._all(insertion.text(1), row)
+    def insert(self, insertion: Insertion, row: Sequence[object]) -> None:
+        raise RuntimeError(f"Rows are inserted in a transaction: {insertion.into}, {len(row)} values.")
 
 
 class _Turns(_Reading):
@@ -190,19 +190,23 @@ class _Connected(_Reading):
         self.texts = Waiting(connection)
 
     @property
-    def changes(self) -> tuple[int, int]:
+    def changes(self) -> int:
         """Another after each change."""
-        return self._connection.total_changes(), self._inserted
+        return self._connection.total_changes() + self._inserted
 
-    async def insert(self, insertion: Insertion, row: Sequence[object]) -> None:
-        self._gathered.setdefault(insertion, []).append(row)
+    def insert(self, insertion: Insertion, row: Sequence[object]) -> None:
+        rows = self._gathered.get(insertion)
+        if rows is None:
+            self._gathered[insertion] = [row]
+        else:
+            rows.append(row)
         self._inserted += 1
 
     def put_in(self) -> None:
         """Carry out the insertions that have gathered: a statement for many rows lets the event loop run meanwhile."""
         for insertion, rows in self._gathered.items():
-            for some in _in_powers_of_two(self._numbered(insertion.numbers, rows)):
-                self._execute(insertion.text(len(some)), [*itertools.chain.from_iterable(some)])
+            for some in _in_pieces(self._numbered(insertion.numbers, rows)):
+                self._execute(insertion.text(len(some)), [*insertion.common, *itertools.chain.from_iterable(some)])
         self._gathered.clear()
 
     def _numbered(self, numbers: Numbers | None, rows: list[Sequence[object]]) -> list[Sequence[object]]:
@@ -235,11 +239,11 @@ def _refused(error: apsw.Error) -> Exception:
     return Unavailable(f"The database did not answer: {error}.")
 
 
-def _in_powers_of_two(rows: list[Sequence[object]]) -> Iterator[list[Sequence[object]]]:
-    """The rows in pieces of few lengths, so that few statements have to be kept ready."""
+def _in_pieces(rows: list[Sequence[object]]) -> Iterator[list[Sequence[object]]]:
+    """The rows in few pieces of few lengths, so that few statements have to be run and few to be kept ready."""
     at = 0
-    while at < len(rows):
-        length = min(_ROWS_AT_ONCE, 1 << (len(rows) - at).bit_length() - 1)
+    while (left := len(rows) - at) > 0:
+        length = left if left < _ROWS_STEP else min(_ROWS_AT_ONCE, left - left % _ROWS_STEP)
         yield rows[at : at + length]
         at += length
 
@@ -259,7 +263,8 @@ class SQLite:
         self._commits.waiting = lambda: self._waiting
         self._loop = asyncio.get_running_loop()
         self._reader = _Turns(self._read, self._loop)
-        self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._jobs: list[_Job] = []
+        self._queue: queue.SimpleQueue[list[_Job] | None] = queue.SimpleQueue()
         self._waiting = 0
         self._closed = False
         self._scanner = Scanner(connect(path), scan_seconds)
@@ -285,13 +290,22 @@ class SQLite:
             raise Overloaded("More writes are waiting than the service takes on.")
         future: asyncio.Future[T] = self._loop.create_future()
         self._waiting += 1
-        self._queue.put((act, future))
+        if not self._jobs:
+            self._loop.call_soon(self._hand_over)
+        self._jobs.append((act, future))
         return await future
+
+    def _hand_over(self) -> None:
+        """Give the writer what came in one turn of the event loop, together: it would begin with the first alone."""
+        jobs, self._jobs = self._jobs, []
+        if jobs:
+            self._queue.put(jobs)
 
     async def close(self) -> None:
         if self._closed:
             return
         self._closed = True
+        self._hand_over()
         self._queue.put(None)
         await self._scanner.close()
         await asyncio.to_thread(self._thread.join)
@@ -300,7 +314,9 @@ class SQLite:
 
     def _write_until_closed(self, connection: apsw.Connection) -> None:
         session = _Connected(connection)
-        while (jobs := self._next_group()) is not None:
+        left: list[_Job] = []
+        while (waiting := self._come(left)) is not None:
+            jobs, left = waiting[:_GROUP_LIMIT], waiting[_GROUP_LIMIT:]
             began = time.perf_counter()
             try:
                 outcomes = _commit(connection, session, jobs)
@@ -311,20 +327,18 @@ class SQLite:
             self._loop.call_soon_threadsafe(self._settle, outcomes)
         connection.close()
 
-    def _next_group(self) -> list[_Job] | None:
-        first = self._queue.get()
-        if first is None:
-            return None
-        jobs = [first]
-        while len(jobs) < _GROUP_LIMIT:
+    def _come(self, left: list[_Job]) -> list[_Job] | None:
+        """What is left of earlier jobs, and all that have come meanwhile; None at the end."""
+        jobs = left or self._queue.get()
+        while jobs is not None:
             try:
-                job = self._queue.get_nowait()
+                more = self._queue.get_nowait()
             except queue.Empty:
                 break
-            if job is None:
+            if more is None:
                 self._queue.put(None)
                 break
-            jobs.append(job)
+            jobs = jobs + more
         return jobs
 
     def _settle(self, outcomes: list[_Outcome]) -> None:

@@ -31,7 +31,7 @@ from adjoin.web.connector_api import ConnectorApi
 from adjoin.web.errors import BadHost, MethodNotAllowed, Stopping, UnknownVersion
 from adjoin.web.exchange import ClientGone, Request, Response, check_target, echoed, headers_of
 from adjoin.web.graph import Graph, located
-from adjoin.web.heads import Heads, digest_of
+from adjoin.web.heads import Heads, digest_of, own_id
 from adjoin.web.issuers import sources
 from adjoin.web.login import Login
 from adjoin.web.meter import Meter, may_read
@@ -72,6 +72,7 @@ _PREFLIGHT: Final = [
     ("access-control-max-age", "3600"),
 ]
 _DRAIN_SECONDS: Final = 20.0
+_CONNECTORS: Final = f"/{connector_wire.ROOT}/"
 
 
 class Application:
@@ -96,7 +97,7 @@ class Application:
         self._heads = Heads()
         self._traces: Traces | None = None
         self._watches = config.server_timing or config.traces
-        self._tells = config.log_requests or config.traces
+        self._logs = config.log_requests
         self._connectors: ConnectorApi | None = None
         self._stopping = False
 
@@ -226,7 +227,7 @@ class Application:
             await send({"type": "http.response.body", "body": response.body})
             taken = time.perf_counter() - started
             meter.count(request.operation, response.status, taken)
-            if self._tells:
+            if self._logs or self._traces is not None:
                 self._tell(request, response, scope["scheme"], taken)
         except ClientGone:
             self._log.debug("client gone")
@@ -235,10 +236,15 @@ class Application:
 
     def _request(self, scope: Scope, receive: Receive) -> Request:
         raw, scheme, request_id = scope["headers"], scope["scheme"], self._world.new_request_id()
-        digest, own = digest_of(raw, scheme, scope.get("client"))
+        path = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1")
+        if path.startswith(_CONNECTORS):
+            # Each connector has a token of its own, so that nobody's headers come twice in a while.
+            digest, own = None, own_id(raw)
+        else:
+            digest, own = digest_of(raw, scheme, scope.get("client"))
         return Request(
             scope["method"],
-            (scope.get("raw_path") or scope["path"].encode()).decode("latin-1"),
+            path,
             scope["query_string"].decode("latin-1"),
             {},
             "",
@@ -252,7 +258,7 @@ class Application:
         )
 
     async def _response(self, request: Request, scope: Scope) -> Response:
-        head = self._heads.find(request.digest)
+        head = self._heads.find(request.digest) if request.digest is not None else None
         if head is None:
             self._read_head(request, scope)
         else:
@@ -318,7 +324,7 @@ class Application:
         """Tell log and traces of an answer that took so many seconds."""
         if self._traces is not None:
             self._traces.add(request, response, scheme, taken)
-        if self._config.log_requests:
+        if self._logs:
             self._log.info(
                 "request",
                 method=request.method,

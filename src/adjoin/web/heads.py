@@ -80,10 +80,16 @@ class Heads:
 
 def digest_of(raw: Raw, scheme: str, client: Sequence[Any] | None) -> tuple[object, bytes | None]:
     """What tells headers, and where they come from, apart; and the request's own id, None without just one."""
-    parts, own = raw, []
+    parts, own = raw, None
     if not _LEFT_OUT.isdisjoint(dict(raw)):
         parts = [each for each in raw if each[0] not in _LEFT_OUT]
-        own = [value for name, value in raw if name == _OWN]
+        own = own_id(raw)
     # No header holds a line feed (RFC 9110, 5.5), so the parts cannot run into one another.
     digest = hashlib.sha256(b"\n".join(chain.from_iterable(parts))).digest()
-    return (digest, scheme, client[0] if client else None), own[0] if len(own) == 1 else None
+    return (digest, scheme, client[0] if client else None), own
+
+
+def own_id(raw: Raw) -> bytes | None:
+    """The request's own id, None without just one."""
+    own = [value for name, value in raw if name == _OWN]
+    return own[0] if len(own) == 1 else None

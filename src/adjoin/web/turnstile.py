@@ -14,11 +14,11 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Final
 
-PACE: Final = 3_500.0
+PACE: Final = 4_000.0
 """So many come in within a second; more only if they would wait for longer than `_LONGEST` by that."""
 
 _LONGEST: Final = 0.05
-_AT_ONCE: Final = 8.0
+_AT_ONCE: Final = 16.0
 """So many come in one after the other where for a while none came; the loop's timers are no finer than that."""
 _PART: Final = 32
 """In a turn goes one, or this part of all who wait."""
