@@ -31,7 +31,7 @@ def spans() -> InMemorySpanExporter:
 @pytest.fixture
 def traced(server: Server, spans: InMemorySpanExporter) -> Iterator[Server]:
     """A service whose spans are kept here."""
-    server.application._watches = server.application._tells = True
+    server.application._watches = True
     server.application._traces = Traces(SimpleSpanProcessor(spans))
     yield server
     server.application._traces.close()
