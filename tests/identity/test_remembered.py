@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from typing import Any, Final
 
 from hypothesis import given
@@ -107,3 +110,27 @@ def test_ten_thousand_take_two_megabytes() -> None:
     finally:
         tracemalloc.stop()
     assert used < 2.2 * 2**20
+
+
+def test_threads_never_give_one_another_s_caller() -> None:
+    """Each thread keeps callers of a tenant of its own, in a memory that each of them is the first to come to."""
+    switching = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(2) as threads:
+            for _ in range(500):
+                remembered, together = Remembered(8), Barrier(2)
+
+                def act(mine: int, remembered: Remembered = remembered, together: Barrier = together) -> bool:
+                    together.wait()
+                    right = True
+                    for number in range(mine, 12, 2):
+                        tenant = f"00000000-0000-4000-8000-{mine:012x}"
+                        remembered.keep(digest(number), connector(number, tenant_id=tenant), 0, 0)
+                        found = remembered.find(digest(number))
+                        right = right and (found is None or found[0].tenant_id == tenant)
+                    return right
+
+                assert all(threads.map(act, range(2)))
+    finally:
+        sys.setswitchinterval(switching)

@@ -311,6 +311,26 @@ def test_one_that_fails_undoes_nothing_of_its_neighbours(where: Path | str) -> N
     run(where, act)
 
 
+def test_one_whose_row_is_not_taken_undoes_nothing_of_its_neighbours(where: Path | str) -> None:
+    """Rows that gather are put in at the end, where the database says of all of them that one is wrong."""
+    taken = World().new_id()
+
+    def the_same_again() -> Recorder:
+        return Recorder({}, ONE, lambda: taken, NOW, 365, Turns())
+
+    async def act(desk: Desk) -> None:
+        await desk.add(4)
+        await desk.take(3, version="2.0.0.0", recorder=the_same_again)
+        outcomes = await desk.together(
+            desk.take(0), desk.take(1, version="2.0.0.0", recorder=the_same_again), desk.take(2)
+        )
+        assert outcomes[0] == outcomes[2] == "active"
+        assert outcomes[1] != "active"
+        assert [(await desk.kept(number))[1] for number in range(3)] == [1, 0, 1]
+
+    run(where, act)
+
+
 def test_what_the_database_refuses_all_hear_of(where: Path | str) -> None:
     async def act(desk: Desk) -> None:
         await desk.add(3)

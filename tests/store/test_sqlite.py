@@ -273,6 +273,21 @@ class TestTurns:
 
         on(path, act)
 
+    def test_one_that_sqlite_has_ended_is_not_ended_again(self, path: Path) -> None:
+        async def act(database: Database) -> None:
+            heard: list[object] = []
+            asyncio.get_running_loop().set_exception_handler(lambda _, context: heard.append(context))
+            for _ in range(2):
+                await database.reader.fetch(COUNT)
+                # As SQLite does after a fault of the disk.
+                await database.reader.fetch("ROLLBACK")
+                for _ in range(2):
+                    await asyncio.sleep(0)
+            assert await database.reader.fetch(COUNT) == [(0,)]
+            assert heard == []
+
+        on(path, act)
+
 
 class TestFiles:
     def test_are_readable_by_their_owner_alone(self, path: Path) -> None:

@@ -169,3 +169,17 @@ def test_nobody_who_went_through_is_kept_in() -> None:
         await asyncio.gather(*tasks)
 
     asyncio.run(act())
+
+
+def test_what_fails_there_ends_no_turns() -> None:
+    heard: list[BaseException] = []
+
+    async def act(turnstile: Turnstile, passed: list[str]) -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: heard.append(context["exception"]))
+        turnstile.put(lambda: passed.append(str(1 // 0)))
+        turnstile.put(lambda: passed.append("next"))
+        await asyncio.wait_for(passing(turnstile, passed, "last"), 10)
+
+    assert on_a_loop(act) == ["next", "last"]
+    assert [type(each) for each in heard] == [ZeroDivisionError]

@@ -6,6 +6,7 @@ own. Pure; digests and times are handed in.
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -23,41 +24,46 @@ class Remembered:
     """A bounded number of callers, with the clock skew that each token's party is allowed.
 
     The first to come go first, and a part of all at a time: a part is let go of at once, and small enough for that to
-    hold nobody up.
+    hold nobody up. Change sets prove callers on the writing thread while the event loop proves others, and no caller
+    may be given what is another's.
     """
 
     def __init__(self, size: int) -> None:
         self._each = max(1, size // _PARTS)
         self._most = max(1, size // self._each)
         self._parts = deque([_Part()])
+        self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return sum(len(each.packed) for each in self._parts)
 
     def find(self, digest: bytes) -> tuple[Caller, int] | None:
         """What was kept under this digest."""
-        for part in self._parts:
-            packed = part.packed.get(digest)
-            if packed is not None:
-                return part.unpacked(packed)
+        with self._lock:
+            for part in self._parts:
+                packed = part.packed.get(digest)
+                if packed is not None:
+                    return part.unpacked(packed)
         return None
 
     def drop(self, digest: bytes) -> None:
         """Forget one."""
-        for part in self._parts:
-            part.packed.pop(digest, None)
+        with self._lock:
+            for part in self._parts:
+                part.packed.pop(digest, None)
 
     def keep(self, digest: bytes, caller: Caller, skew: int, now: float) -> None:
         """Keep one, and forget what is over at this Unix time or too much."""
-        newest = self._parts[0]
-        if len(newest.packed) >= self._each:
-            while len(self._parts) > 1 and now >= self._parts[-1].until:
-                self._parts.pop()
-            while len(self._parts) >= self._most:
-                self._parts.pop()
-            newest = _Part()
-            self._parts.appendleft(newest)
-        newest.keep(digest, caller, skew)
+        with self._lock:
+            newest = self._parts[0]
+            if len(newest.packed) >= self._each:
+                while len(self._parts) > 1 and now >= self._parts[-1].until:
+                    self._parts.pop()
+                while len(self._parts) >= self._most:
+                    self._parts.pop()
+                newest = _Part()
+                self._parts.appendleft(newest)
+            newest.keep(digest, caller, skew)
 
 
 class _Shared(NamedTuple):

@@ -26,7 +26,7 @@ from adjoin.service.connectors import Finding, Report, Turn
 from adjoin.service.errors import ConnectorRemoved, NotLicensed, PersonalAccount, UnknownTenant, UsedElsewhere
 from adjoin.store import connectors
 from adjoin.store.connectors import Connector, Heard
-from adjoin.store.database import Database, Overloaded, Session, StoreRefusal
+from adjoin.store.database import Database, Overloaded, Session, Uncertain
 from adjoin.store.memory import Memory
 from adjoin.store.tables import CONNECTORS
 from adjoin.store.tenants import Tenant
@@ -148,12 +148,12 @@ class Intake:
         now = self._now()
         try:
             return await self._database.write(lambda session: _take(session, self._memory, some, now))
-        except StoreRefusal as refusal:
+        except (Overloaded, Uncertain) as refusal:
             return [refusal] * len(some)
         except Exception as error:  # noqa: BLE001 - whatever it is, those who wait have to hear of it
             if len(some) == 1:
                 return [error]
-        # One of them is at fault; its neighbours have nothing to do with it.
+        # One of them may be at fault, and its neighbours have nothing to do with it.
         alone = await asyncio.gather(*(self._kept([each]) for each in some))
         return [outcome for (outcome,) in alone]
 

@@ -74,10 +74,11 @@ class Change(msgspec.Struct, frozen=True):
 
     async def carry_out(self, act: Callable[[Session], Awaitable[Stored | None]]) -> Stored | None:
         """Run `act` in a transaction, or give what came of it when the same request came first."""
-        if self.repeatable is None:
+        named = self.repeatable
+        if named is None:
             return await self.database.write(act)
         return await self.database.write(
-            lambda session: repeats.once(session, self.tenant.number, self.repeatable, self.now, act)
+            lambda session: repeats.once(session, self.tenant.number, named, self.now, act)
         )
 
     async def record(

@@ -38,13 +38,11 @@ class Repeatable:
 async def once(
     session: Session,
     tenant: int,
-    request: Repeatable | None,
+    request: Repeatable,
     now: float,
     act: Callable[[Session], Awaitable[Stored | None]],
 ) -> Stored | None:
     """What came of `act`, run now or when the request came first. Raises RepeatRejected, or what `act` raises."""
-    if request is None:
-        return await act(session)
     if not now - WINDOW <= request.first_sent <= now + _AHEAD:
         raise RepeatRejected(f"Repeatability-First-Sent is not within the last {WINDOW // 3600} hours")
     kept = await repeats.find(session, tenant, request.client, request.request_id)

@@ -129,11 +129,6 @@ class Table:
         return tuple((at, each.type.by_value) for at, each in pairs if isinstance(each.type, EnumType))
 
     @cached_property
-    def secrets(self) -> tuple[int, ...]:
-        """Where a row has what is never shown."""
-        return tuple(at for at, each in enumerate(self.type.properties) if each.secret)
-
-    @cached_property
     def _booleans(self) -> tuple[int, ...]:
         # SQLite keeps them as numbers.
         return tuple(at for at, each in enumerate(self.type.properties) if each.type is Primitive.BOOLEAN)

@@ -34,10 +34,9 @@ async def get(session: Session, table: Table, tenant: int, key: str, now: int = 
     found = await session.fetch(table.by_key, (tenant, key))
     if not found:
         return None
-    row, silence = found[0], table.silence
-    if silence is not None and now - row[-2] >= silence.removed_after:
+    if table.silence is not None and table.silence.removed_at(found[0][-2], now):
         return None
-    return table.stored(row, now)
+    return table.stored(found[0], now)
 
 
 class Part(msgspec.Struct, frozen=True):

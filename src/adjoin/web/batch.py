@@ -22,6 +22,7 @@ from adjoin.odata.values import unstorable
 from adjoin.store.database import Database, Session
 from adjoin.store.within import Within
 from adjoin.web.exchange import Request, Response
+from adjoin.web.heads import Known
 
 # What a batch says once for all its requests; a request of it cannot be another caller's.
 _OUTER: Final = ("authorization", "host", "x-forwarded-host", "x-forwarded-proto")
@@ -85,6 +86,7 @@ class Batch:
             id=self.new_id(),
             content=body,
             digest=None,
+            known=_apart(self.request.known),
         )
         try:
             version = self._locate(request, url)
@@ -183,3 +185,8 @@ def _shown(response: Response) -> Sequence[tuple[str, str]]:
     if not any(name == "Cache-Control" for name, _ in shown):
         shown.append(("Cache-Control", "no-cache"))
     return shown
+
+
+def _apart(known: Known | None) -> Known | None:
+    """The caller of a part. Which ways the batch's own headers may go says nothing of a part's."""
+    return None if known is None else Known(known.proof, known.tenant, known.generation)

@@ -74,7 +74,7 @@ class Turnstile:
         while left and (self._leaving or (self._coming and self._may_come())):
             left -= 1
             if self._leaving:
-                self._leaving.popleft()()
+                self._do(self._leaving.popleft())
             else:
                 self._let_in(self._coming.popleft())
         # Who comes in the same turn as one who went through waits for the next.
@@ -84,6 +84,13 @@ class Turnstile:
         elif self._coming and not self._resting:
             self._resting = True
             self._loop.call_later(_TICK, self._rested)
+
+    def _do(self, act: Callable[[], None]) -> None:
+        """What one of them raises is its own, and ends no turns."""
+        try:
+            act()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the loop hears of it as of a callback's
+            self._loop.call_exception_handler({"message": "fault behind a turnstile", "exception": error})
 
     def _let_in(self, turn: asyncio.Future[None]) -> None:
         # Some may have given up.
