@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from itertools import count
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +17,14 @@ from adjoin.identity.keys import open_ring
 from adjoin.service.courier import Carry
 
 Opens = Callable[..., Server]
+
+# The official clients' environment has no property tests.
+with suppress(ModuleNotFoundError):
+    from hypothesis import settings
+
+    # How long an example takes is the machine's affair.
+    settings.register_profile("untimed", deadline=None)
+    settings.load_profile("untimed")
 
 ON_BOTH: Final = (
     "test_advanced",
