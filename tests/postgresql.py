@@ -22,7 +22,9 @@ from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 import asyncpg
+import pytest
 
+from adjoin.store.link import Link
 from adjoin.store.migrate_postgres import migrate
 
 T = TypeVar("T")
@@ -212,3 +214,16 @@ class Databases:
 def name_of(url: str) -> str:
     """The database that a URL names."""
     return url.partition("?")[0].rpartition("/")[2]
+
+
+def asks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The statements that are put to the server from now on."""
+    asked: list[str] = []
+    fetch = Link.fetch
+
+    async def noted(link: Link, sql: str, parameters: Any = ()) -> Any:
+        asked.append(sql)
+        return await fetch(link, sql, parameters)
+
+    monkeypatch.setattr(Link, "fetch", noted)
+    return asked

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import asyncpg
 import pytest
-from tests.postgresql import Databases, Server, name_of
+from tests.postgresql import Databases, Server, asks, name_of
 from tests.store.jobs import COUNT, INSERT, Act, Wrong, count_and_put, in_one_group, names, put
 from tests.store.opened import connector, guid, new_tenant, on
 
@@ -281,19 +281,6 @@ class TestOneQuestionOfMany:
             assert await database.reader.fetch(wrong) == [(1,)]
 
         on(url, act)
-
-
-def asks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The statements that are put to the server from now on."""
-    asked: list[str] = []
-    fetch = Link.fetch
-
-    async def noted(link: Link, sql: str, parameters: Any = ()) -> Any:
-        asked.append(sql)
-        return await fetch(link, sql, parameters)
-
-    monkeypatch.setattr(Link, "fetch", noted)
-    return asked
 
 
 class TestWallOfTenants:

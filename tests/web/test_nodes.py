@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 from tests.conftest import Opens
+from tests.postgresql import asks
 from tests.server import LIST, Server
 
 from adjoin.store import applications, revocations, tenants
 from adjoin.store.database import Session
-from adjoin.store.link import Link
 from adjoin.store.tenants import NO_LICENCE
 
 Nodes = tuple[Server, Server]
@@ -56,13 +56,6 @@ def test_a_caller_is_let_in_nowhere_once_it_is_said_at_one(
 def test_that_takes_one_question_beside_the_requests_own(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
     app, _ = nodes[0].add_app("tool")
     token, path = token_of(nodes[0], app.id), f"{LIST}/{nodes[0].create()['id']}"
-    asked: list[str] = []
-    fetch = Link.fetch
-
-    async def noted(link: Link, sql: str, parameters: Any = ()) -> Any:
-        asked.append(sql)
-        return await fetch(link, sql, parameters)
-
-    monkeypatch.setattr(Link, "fetch", noted)
+    asked = asks(monkeypatch)
     assert nodes[1].call("GET", path, token=token).status == 200
     assert len(asked) == 2
