@@ -182,8 +182,7 @@ class TestByTheClock:
         class Told:
             """A session that tells how a page would be found, and finds nothing."""
 
-            keeps_counts = True
-            writes_json = True
+            embedded = True
 
             async def fetch(self, sql: str, parameters: Sequence[object] = ()) -> list[Row]:
                 with contextlib.closing(apsw.Connection(str(database))) as connection:

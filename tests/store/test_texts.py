@@ -485,8 +485,7 @@ def test_the_index_leads_the_way(file: Path, order: str, also: str, silent: bool
         among = await texts.among(database, TABLE, 1, where, None)
 
         class Told:
-            keeps_counts = True
-            writes_json = True
+            embedded = True
 
             async def fetch(self, sql: str, parameters: Any = ()) -> list[tuple[Any, ...]]:
                 if " ORDER BY " in sql:

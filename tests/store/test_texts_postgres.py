@@ -350,7 +350,7 @@ def test_the_index_leads_the_way(url: str, order: str, also: str) -> None:
         among = await texts.among(database, TABLE, 1, where, 100)
 
         class Told:
-            keeps_counts = False
+            embedded = False
 
             async def fetch(self, sql: str, parameters: Any = ()) -> list[tuple[Any, ...]]:
                 if " ORDER BY " in sql:

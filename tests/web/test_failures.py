@@ -800,8 +800,7 @@ def test_ids_of_a_request_are_new(shared: Server) -> None:
 class Slow:
     """Reads that are never done in their time."""
 
-    keeps_counts = False
-    writes_json = False
+    embedded = False
 
     async def fetch(self, _sql: str, _parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         raise TooSlow("The query was not done within 5 seconds.")

@@ -105,13 +105,8 @@ class Session(Protocol):
         ...
 
     @property
-    def keeps_counts(self) -> bool:
-        """Whether the database keeps the tables of counts itself, as triggers do."""
-        ...
-
-    @property
-    def writes_json(self) -> bool:
-        """Whether the database can write pages as JSON by itself (`writing.py`)."""
+    def embedded(self) -> bool:
+        """Whether it is SQLite, which keeps tables of counts by triggers and writes pages as JSON (`writing.py`)."""
         ...
 
     def insert(self, insertion: Insertion, row: Sequence[object]) -> None:

@@ -74,8 +74,7 @@ class CannotBegin(Unavailable):
 class _Asking:
     """The session that the jobs of a group are given."""
 
-    keeps_counts = False
-    writes_json = False
+    embedded = False
 
     def __init__(self, begin: Callable[[], Awaitable[Link]]) -> None:
         self._begin = begin

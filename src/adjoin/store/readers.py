@@ -66,8 +66,7 @@ class _InOrder:
 class Readers:
     """A session over at most so many connections. What fails for a lost connection is tried once more on another."""
 
-    keeps_counts = False
-    writes_json = False
+    embedded = False
 
     def __init__(
         self,

@@ -82,7 +82,7 @@ async def page(
 
 async def find(session: Session, table: Table, tenant: int, part: Part, now: int = 0) -> Found:
     """The wanted rows, written if that was asked for and the database does it."""
-    if part.written and part.where is None and not (part.order or part.skip or part.among) and session.writes_json:
+    if part.written and part.where is None and not (part.order or part.skip or part.among) and session.embedded:
         sql, values = _all_written(table, part.after is not None)
         given = {_TENANT: tenant, _AFTER: part.after and part.after.key, _LIMIT: part.limit}
         return await _written(session, table, sql, [given[each] if each in given else now + each for each in values])
@@ -136,7 +136,7 @@ async def _written(session: Session, table: Table, sql: str, values: Sequence[ob
 
 async def _read(session: Session, table: Table, part: Part, now: int, parameters: Parameters, there: str) -> Found:
     """A page by one statement; `there` is the condition of a row that may be in it."""
-    if part.written and not part.order and session.writes_json:
+    if part.written and not part.order and session.embedded:
         return await _written(session, table, _writing(table, part, now, parameters, there), parameters.values)
     marks = "".join(f", {value(each.by, parameters)}" for each in part.order)
     sql = f"SELECT {table.selected}{marks} {_rows(table, part, parameters, there)}"
@@ -200,7 +200,7 @@ async def _is_dense(session: Session, table: Table, tenant: int, part: Part, now
 
     That reads as many rows for one that fits as there are for each that does; the other way, all that fit.
     """
-    if table.counts is None or not session.keeps_counts:
+    if table.counts is None or not session.embedded:
         return False
     for each in joined(part.where):
         if by_counts(table, tenant, each, now) is not None:
@@ -249,7 +249,7 @@ async def among(session: Session, table: Table, tenant: int, keys: Sequence[str]
 
 async def counts_soon(session: Session, table: Table, tenant: int, where: Bound | None, now: int) -> bool:
     """Whether a count is kept, and the clock changed few rows of it, so that it looks at few."""
-    if not session.keeps_counts or table.silence is None or by_counts(table, tenant, where, now) is None:
+    if not session.embedded or table.silence is None or by_counts(table, tenant, where, now) is None:
         return False
     return await silent_rows(session, table, table.silence, tenant, now) <= FEW_SILENT
 
@@ -263,7 +263,7 @@ async def count(
     among: Among | None = None,
 ) -> int:
     """How many rows the tenant has for which `where` holds; `among` as in Part."""
-    if session.keeps_counts and (counted := by_counts(table, tenant, where, now)) is not None:
+    if session.embedded and (counted := by_counts(table, tenant, where, now)) is not None:
         sql, values = counted
         ((number,),) = await session.fetch(sql, values)
         return int(number)

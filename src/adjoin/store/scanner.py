@@ -36,8 +36,7 @@ class _Job:
 class Scanner:
     """A session for such reads. Make, use and close it on one event loop; the connection is its own from then on."""
 
-    keeps_counts = True
-    writes_json = True
+    embedded = True
 
     def __init__(self, connection: apsw.Connection, seconds: float) -> None:
         connection.execute("PRAGMA query_only=ON")

@@ -116,8 +116,7 @@ def _claim(connection: apsw.Connection, path: Path) -> None:
 class _Reading:
     """A session over one connection that only reads. Its coroutine never suspends."""
 
-    keeps_counts = True
-    writes_json = True
+    embedded = True
 
     def __init__(self, connection: apsw.Connection) -> None:
         self._execute = connection.execute

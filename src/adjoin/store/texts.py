@@ -54,8 +54,7 @@ async def switch_off(database: Database) -> None:
 
 
 def _kept(session: Session) -> Kept:
-    # The embedded database keeps counts, by triggers; the other does not.
-    if session.keeps_counts:
+    if session.embedded:
         return texts_sqlite.KEPT
     from adjoin.store import texts_postgres  # noqa: PLC0415 - it takes time that SQLite's users need not spend
 

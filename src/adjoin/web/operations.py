@@ -94,8 +94,8 @@ class Call(msgspec.Struct, frozen=True):
 
     async def found(self) -> Stored:
         """The entity that is asked for. Raises NotFound, also for one that belongs to another application."""
-        entity, key = self.resource.type, self.resource.key or ""
-        found = await entities.get(self.installation.database, self.tenant, entity, key, self.world.now())
+        entity = self.resource.type
+        found = await entities.get(self.database, self.tenant, entity, self.key, self.world.now())
         if (owner := _owner(self.resource)) is not None:
             held = found.row[entity.properties.index(owner)]
             if fold(str(held)) != fold(self.caller.client_id):
