@@ -183,3 +183,55 @@ def test_what_fails_there_ends_no_turns() -> None:
 
     assert on_a_loop(act) == ["next", "last"]
     assert [type(each) for each in heard] == [ZeroDivisionError]
+
+
+def at_one_moment(act: Callable[[Turnstile, list[str]], Awaitable[None]], monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What passes while the loop's clock stands."""
+
+    async def run() -> list[str]:
+        loop = asyncio.get_running_loop()
+        moment = loop.time()
+        monkeypatch.setattr(loop, "time", lambda: moment)
+        passed: list[str] = []
+        turnstile = Turnstile()
+        # A new one has not looked at the clock yet.
+        turnstile._counted = moment
+        await act(turnstile, passed)
+        return passed
+
+    return asyncio.run(run())
+
+
+def test_who_goes_straight_through_counts_as_who_waited(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def act(turnstile: Turnstile, passed: list[str]) -> None:
+        going = []
+        for number in range(20):
+            going.append(asyncio.create_task(passing(turnstile, passed, str(number))))
+            for _ in range(3):
+                await asyncio.sleep(0)
+        assert [each.done() for each in going].count(False) == 4
+
+    assert at_one_moment(act, monkeypatch) == [str(number) for number in range(16)]
+
+
+def test_it_rests_while_nobody_may_come_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    turns: list[None] = []
+    turn = Turnstile._turn
+
+    def counted(turnstile: Turnstile) -> None:
+        turns.append(None)
+        turn(turnstile)
+
+    monkeypatch.setattr(Turnstile, "_turn", counted)
+
+    async def act(turnstile: Turnstile, passed: list[str]) -> None:
+        going = [asyncio.create_task(passing(turnstile, passed, "one")) for _ in range(20)]
+        for _ in range(40):
+            await asyncio.sleep(0)
+        before = len(turns)
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert (len(passed), len(turns) - before) == (16, 0)
+        assert [each.done() for each in going].count(False) == 4
+
+    at_one_moment(act, monkeypatch)
