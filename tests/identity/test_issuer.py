@@ -137,7 +137,6 @@ def test_what_is_minted_is_verified(ring: KeyRing, cloud: Cloud, version: Versio
         expires=NOW + 3599,
         issued=NOW,
         issuer=None,
-        token_id="uti-1",
         can_take_challenge=True,
         name="Tool" if kind is Kind.APPLICATION else "ada@example.org",
     )

@@ -31,7 +31,6 @@ CALLERS: Final = st.builds(
     expires=TIMES,
     issued=st.none() | TIMES,
     issuer=st.none() | TEXTS,
-    token_id=st.none() | TEXTS,
     can_take_challenge=st.booleans(),
     name=st.none() | TEXTS,
 )
@@ -55,7 +54,6 @@ def connector(number: int, **changes: Any) -> Caller:
         "expires": 1_800_003_600,
         "issued": 1_800_000_000,
         "issuer": None,
-        "token_id": key,
         "can_take_challenge": False,
         "name": f"ODJ-SRV{number:05}",
     }

@@ -434,7 +434,6 @@ SUBJECTS: Final = {
     "idtyp null": (token(idtyp=None), InvalidToken),
     "xms_cc a text": (token(xms_cc="cp1"), InvalidToken),
     "xms_cc with a number": (token(xms_cc=[1]), InvalidToken),
-    "uti a number": (token(uti=1), InvalidToken),
     "app_displayname a number": (token(app_displayname=1), InvalidToken),
     "upn a list": (token(USER, upn=["ada"]), InvalidToken),
 }
@@ -524,7 +523,6 @@ def test_application() -> None:
         expires=NOW + 3600,
         issued=NOW - 300,
         issuer=None,
-        token_id="uti-1",
         can_take_challenge=True,
         name="Provisioning",
     )

@@ -127,7 +127,6 @@ def caller(tenant: Tenant, number: int) -> Caller:
         expires=2**31,
         issued=0,
         issuer=None,
-        token_id=None,
         can_take_challenge=False,
         name=None,
     )

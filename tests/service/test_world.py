@@ -1,15 +1,14 @@
-"""Random bytes by the block: as many as are asked for, none of them twice, whichever thread asks."""
+"""Ids: made by the block, none of them twice, whichever thread asks."""
 
 from __future__ import annotations
 
 import itertools
 import re
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
-import pytest
-
-from adjoin.service.world import RandomBlock, World
+from adjoin.service.world import World
 
 # Version 7, of a time in the few milliseconds that are looked at.
 BETWEEN: Final = re.compile("01a3185c-50[0-9a-f]{2}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
@@ -30,22 +29,26 @@ class Source:
 
 def test_the_system_is_asked_for_a_block_at_a_time() -> None:
     source = Source()
-    give = RandomBlock(source)
+    world = World(random=source)
     for _ in range(200):
-        give(16)
-    assert len(source.asked) <= 3
+        world.new_request_id()
+    assert len(source.asked) <= 4
 
 
-@pytest.mark.parametrize("count", [1, 10, 16, 17, 4_096, 10_000])
-def test_as_many_are_given_as_are_asked_for(count: int) -> None:
-    give = RandomBlock()
-    assert {len(give(count)) for _ in range(600)} == {count}
+def test_an_id_that_tells_nothing_is_of_version_4() -> None:
+    world = World(random=Source())
+    assert [world.new_request_id() for _ in range(64)][-1] == "00000000-0000-4000-8000-000000000000"
+    world = World(random=lambda count: b"\xff" * count)
+    assert world.new_request_id() == "ffffffff-ffff-4fff-bfff-ffffffffffff"
+    world = World()
+    assert all(uuid.UUID(world.new_request_id()).version == 4 for _ in range(300))
 
 
 def test_none_is_given_twice() -> None:
-    give = RandomBlock(Source())
+    world = World(random=Source())
     with ThreadPoolExecutor(4) as threads:
-        given = [piece for some in threads.map(lambda _: [give(16) for _ in range(5_000)], range(4)) for piece in some]
+        some = threads.map(lambda _: [world.new_request_id() for _ in range(5_000)], range(4))
+        given = [each for part in some for each in part]
     assert len(set(given)) == len(given) == 20_000
 
 

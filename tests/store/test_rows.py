@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import gather
 from collections.abc import Mapping
 from itertools import combinations
 from typing import Final, cast
@@ -68,6 +69,27 @@ def place(place: Place) -> Place:
 
     on(place, act)
     return place
+
+
+class TestGet:
+    """Rows that are sought at the same time are given to those who seek them, and no others."""
+
+    @pytest.mark.parametrize("count", [1, 2, 3, 64, 65, 130])
+    def test_several_at_once(self, place: Place, count: int) -> None:
+        async def act(database: Database) -> None:
+            for number in range(count):
+                for tenant in (1, 2):
+                    name = f"{tenant}: {number}"
+                    await insert(database, tenant, {**NEW, "id": guid(number), "displayName": name})
+            sought = [(tenant, number) for number in range(count + 2) for tenant in (1, 2, 3)]
+            found = await gather(*(rows.get(database.reader, TABLE, tenant, guid(number)) for tenant, number in sought))
+            for (tenant, number), each in zip(sought, found, strict=True):
+                there = tenant < 3 and number < count
+                assert each == (
+                    kept({**NEW, "id": guid(number), "displayName": f"{tenant}: {number}"}) if there else None
+                )
+
+        on(place, act)
 
 
 class TestAlike:
@@ -192,6 +214,8 @@ class TestInsert:
         async def act(database: Database) -> None:
             inserted = [await insert(database, 1, connector(at, displayName=name)) for at, name in enumerate(names)]
             found = await listed(database, 1)
+            together = await gather(*(rows.get(database.reader, TABLE, 1, guid(at)) for at in range(len(names))))
+            assert together == inserted
             for at in range(len(names)):
                 await database.write(lambda session, at=at: rows.delete(session, TABLE, 1, guid(at)))  # type: ignore[misc]
             assert [each and each.row for each in inserted] == found

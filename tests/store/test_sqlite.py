@@ -20,6 +20,7 @@ from adjoin.store.commits import Commits
 from adjoin.store.database import Database, Overloaded, Session, Unavailable, Unusable
 from adjoin.store.migrate import migrate
 from adjoin.store.sqlite import APPLICATION_ID, SQLite, connect
+from adjoin.store.statements import ByKey, Everywhere
 
 
 def put_past(path: Path, number: int) -> None:
@@ -285,6 +286,81 @@ class TestTurns:
                     await asyncio.sleep(0)
             assert await database.reader.fetch(COUNT) == [(0,)]
             assert heard == []
+
+        on(path, act)
+
+
+class TestByKey:
+    """Rows that are sought by key in one turn are read at its end, but for the first, by one statement."""
+
+    NAMED = ByKey("name, length(value)", "tenant_settings", "name")
+
+    async def _fill(self, database: Database) -> None:
+        async def act(session: Session) -> None:
+            await session.fetch(Everywhere("CREATE TABLE tenant_settings (tenant, name TEXT, value)"))
+            for tenant in (1, 2):
+                for number in range(20):
+                    values = (tenant, f"{number}", bytes(number + 100 * tenant))
+                    await session.fetch("INSERT INTO tenant_settings VALUES (?1, ?2, ?3)", values)
+
+        await database.write(act)
+
+    def test_each_is_given_its_own(self, path: Path) -> None:
+        async def act(database: Database) -> None:
+            await self._fill(database)
+            sought = [(tenant, f"{number}") for number in (3, 19, 20, 3) for tenant in (1, 2, 3)]
+            found = await asyncio.gather(*(database.reader.fetch(self.NAMED, each) for each in sought))
+            assert found == [
+                [] if tenant == 3 or name == "20" else [(name, int(name) + 100 * tenant)] for tenant, name in sought
+            ]
+
+        on(path, act)
+
+    def test_they_are_of_the_state_that_the_turn_began_with(self, path: Path) -> None:
+        async def act(database: Database) -> None:
+            await self._fill(database)
+            await asyncio.sleep(0)
+            seeking = [asyncio.ensure_future(database.reader.fetch(self.NAMED, (1, "7"))) for _ in range(3)]
+            asyncio.get_running_loop().call_soon(self._change_past, path)
+            assert await asyncio.gather(*seeking) == [[("7", 107)]] * 3
+            assert await database.reader.fetch(self.NAMED, (1, "7")) == [("7", 0)]
+
+        on(path, act)
+
+    @staticmethod
+    def _change_past(path: Path) -> None:
+        with contextlib.closing(connect(path)) as other:
+            other.execute("UPDATE tenant_settings SET value = x''")
+
+    def test_who_gives_up_takes_nothing_from_the_others(self, path: Path) -> None:
+        async def act(database: Database) -> None:
+            await self._fill(database)
+            seeking = [asyncio.ensure_future(database.reader.fetch(self.NAMED, (1, "7"))) for _ in range(4)]
+            asyncio.get_running_loop().call_soon(seeking[2].cancel)
+            found = await asyncio.gather(*seeking, return_exceptions=True)
+            assert [isinstance(each, asyncio.CancelledError) for each in found] == [False, False, True, False]
+            assert [each for at, each in enumerate(found) if at != 2] == [[("7", 107)]] * 3
+
+        on(path, act)
+
+    @pytest.mark.parametrize("count", [2, 3])
+    def test_all_who_wait_hear_of_a_fault(self, path: Path, count: int) -> None:
+        async def act(database: Database) -> None:
+            nowhere = ByKey("name", "nowhere", "name")
+            seeking = (database.reader.fetch(nowhere, (1, f"{number}")) for number in range(count))
+            found = await asyncio.gather(*seeking, return_exceptions=True)
+            assert [type(each) for each in found] == [Unavailable] * count
+            assert await database.reader.fetch(COUNT) == [(0,)]
+
+        on(path, act)
+
+    def test_those_who_wait_when_the_database_is_closed_are_answered(self, path: Path) -> None:
+        async def act(database: Database) -> None:
+            await self._fill(database)
+            seeking = [asyncio.ensure_future(database.reader.fetch(self.NAMED, (1, "7"))) for _ in range(3)]
+            await asyncio.sleep(0)
+            await database.close()
+            assert await asyncio.gather(*seeking) == [[("7", 107)]] * 3
 
         on(path, act)
 

@@ -14,7 +14,7 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 from tests.conftest import Opens
-from tests.server import HOST, LIST, NOWHERE, PUBLISHED, Answer, Server, config_of, exchange
+from tests.server import HOST, LIST, NOWHERE, PUBLISHED, Answer, Server, config_of, exchange, scope_of
 
 from adjoin import __version__
 from adjoin.cli import logs
@@ -376,3 +376,35 @@ def test_openapi_document(shared: Server) -> None:
 @pytest.mark.parametrize("target", ["/", "/healthz", "/readyz", "/openapi.json"])
 def test_pages_are_read_alone(shared: Server, target: str) -> None:
     assert shared.call("POST", target, b"", token=None).status == 405
+
+
+# --- the order in which answers leave
+
+
+def test_the_answers_of_a_turn_are_sent_in_a_row_but_for_the_first(
+    opens: Opens, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sending wakes others: the thread that writes to the network, and whoever reads what it writes."""
+    server, events = opens(), list[str]()
+    respond = server.application._response
+
+    async def responding(*asked: Any) -> Any:
+        answer = await respond(*asked)
+        events.append("made")
+        return answer
+
+    async def receive() -> Any:
+        raise AssertionError("a GET has no body")
+
+    async def send(message: Any) -> None:
+        events.append("sent" if message["type"] == "http.response.body" else "begun")
+
+    async def ask(count: int) -> None:
+        scope = scope_of("GET", "/healthz", [("host", HOST)])
+        await asyncio.gather(*(server.application(scope, receive, send) for _ in range(count)))
+
+    monkeypatch.setattr(server.application, "_response", responding)
+    for count in (1, 4, 1):
+        server.run(ask(count))
+    one = ["made", "begun", "sent"]
+    assert events == [*one, *one, *["made"] * 3, *["begun", "sent"] * 3, *one]

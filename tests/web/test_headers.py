@@ -6,10 +6,13 @@ import re
 from typing import Final
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.conftest import Opens
 from tests.server import GUID, HOST, LIST, NOWHERE, ORIGIN, PUBLISHED, Answer, Server
 
-from adjoin.web.exchange import MAX_HEADERS, MAX_TARGET
+from adjoin.web.errors import BadHost
+from adjoin.web.exchange import MAX_HEADERS, MAX_TARGET, headers_of
 
 # One request for each kind of answer.
 CALLS: Final = {
@@ -217,3 +220,20 @@ def test_request_whose_headers_are_too_large_is_answered_with_the_usual_ones(sha
     refused = shared.call("GET", LIST, headers=headers)
     assert refused.headers["client-request-id"] == "mine"
     assert refused.headers["access-control-allow-origin"] == "*"
+
+
+NAME: Final = st.sampled_from([b"Accept", b"accept", b"prefer", b"host", b"x-a", b"\xe9", b"", b"x\na"])
+VALUE: Final = st.binary(max_size=4) | st.sampled_from([b"", b"a\nb", b"\n", b"\xff"])
+
+
+@given(st.lists(st.tuples(NAME, VALUE), max_size=6))
+def test_headers_are_read_pair_by_pair_whatever_they_hold(raw: list[tuple[bytes, bytes]]) -> None:
+    """Also what no server lets through, so that no value can pass for a header of its own."""
+    joined: dict[str, str] = {}
+    twice = False
+    for name, value in ((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in raw):
+        twice = twice or (name in joined and name == "host")
+        joined[name] = f"{joined[name]}, {value}" if name in joined else value
+    found, fault = headers_of(raw)
+    assert found == joined
+    assert isinstance(fault, BadHost) == twice

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from tests.server import Server
 
 from adjoin.identity.caller import Caller, Kind
+from adjoin.identity.keys import add_key, remove_key
 from adjoin.identity.verified import Proof
-from adjoin.store.tenants import SUSPENDED
+from adjoin.store import tenants
+from adjoin.store.tenants import ACTIVE, SUSPENDED
 from adjoin.web.heads import Heads, Known, digest_of
 
 READ: Final = "DeviceManagementConfiguration.Read.All"
@@ -28,7 +30,6 @@ CALLER: Final = Caller(
     expires=1,
     issued=0,
     issuer=None,
-    token_id=None,
     can_take_challenge=False,
     name=None,
 )
@@ -125,6 +126,57 @@ class TestASecondRequest:
         server.clock.time += 86_400
         refused = server.call("GET", LIST, token=token)
         assert (refused.status, refused.error["code"]) == (401, "InvalidAuthenticationToken")
+
+    @pytest.mark.parametrize("before", [0.0, 0.3, 0.999, 7.5])
+    def test_is_refused_from_the_moment_on_at_which_the_token_ends(self, server: Server, before: float) -> None:
+        token = server.token(READ, expires_in=600)
+        server.clock.time = int(server.clock.time) + 600 - before - 0.001
+        assert server.call("GET", LIST, token=token).status == 200
+        server.clock.time += before
+        assert server.call("GET", LIST, token=token).status == 200
+        server.clock.time += 0.001
+        assert server.call("GET", LIST, token=token).status == 401
+
+    @pytest.mark.parametrize("before", [0.0, 0.3, 0.999, 7.5])
+    def test_is_refused_from_the_moment_on_at_which_the_licence_ends(self, server: Server, before: float) -> None:
+        tenant, ends = server.add_tenant("other"), int(server.clock.time) + 100
+        server.write(lambda session: tenants.set_licence(session, tenant.number, ACTIVE, ends))
+        token = server.token(READ, tenant=tenant)
+        server.clock.time = ends - before - 0.001
+        for _ in range(2):
+            assert server.call("GET", LIST, token=token).status == 200
+        server.clock.time += before
+        assert server.call("GET", LIST, token=token).status == 200
+        server.clock.time += 0.001
+        assert server.call("GET", LIST, token=token).status == 403
+
+    def test_is_let_in_though_the_clock_was_set_back(self, server: Server) -> None:
+        token = server.token(READ)
+        server.clock.time += 100
+        assert server.call("GET", LIST, token=token).status == 200
+        server.clock.time -= 50
+        assert server.call("GET", LIST, token=token).status == 200
+        server.clock.time -= 1_000
+        assert server.call("GET", LIST, token=token).status == 401
+
+    @pytest.mark.parametrize("looked", [0.0, 0.4, 0.9])
+    def test_is_refused_within_a_second_after_its_key_is_gone(self, server: Server, looked: float) -> None:
+        token, folder = server.token(READ), server.config.data_dir / "keys"
+        assert server.call("GET", LIST, token=token).status == 200
+        old = server.application.installation.ring.signing.kid
+        add_key(folder, server.clock.time)
+        remove_key(folder, old, server.clock.time, at_once=True)
+        server.clock.time += looked
+        server.call("GET", LIST, token=token)
+        server.clock.time += 1 - looked
+        assert server.call("GET", LIST, token=token).status == 401
+
+    def test_is_counted_as_one_whose_token_was_verified_before(self, server: Server) -> None:
+        token, tokens = server.token(READ), server.application._parties.tokens  # type: ignore[union-attr]
+        before = tokens.misses, tokens.hits
+        for _ in range(5):
+            assert server.call("GET", LIST, token=token).status == 200
+        assert (tokens.misses, tokens.hits) == (before[0] + 1, before[1] + 4)
 
     def test_is_refused_once_the_licence_is_gone(self, server: Server) -> None:
         tenant = server.add_tenant("other")

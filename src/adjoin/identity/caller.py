@@ -34,8 +34,6 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     """None: the token doesn't say when it was issued."""
     issuer: str | None
     """The name of the external issuer, as the settings give it; None: the built-in one."""
-    token_id: str | None
-    """The `uti` claim, which ties a log line to a sign-in. It is not a secret."""
     can_take_challenge: bool
     """The client declared `cp1`: only such a client may be sent a claims challenge (graph-contract 4.5)."""
     name: str | None

@@ -71,7 +71,6 @@ def _caller(claims: Claims, times: Lifetime, version: str, trust: Trust) -> Call
         expires=times.expires,
         issued=times.issued,
         issuer=trust.external.name if trust.external else None,
-        token_id=text(claims, "uti"),
         can_take_challenge="cp1" in {capability.lower() for capability in texts(claims, "xms_cc")},
         name=display(claims, "app_displayname" if kind is Kind.APPLICATION else _PERSON[version]),
     )

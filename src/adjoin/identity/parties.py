@@ -39,29 +39,25 @@ class Parties:
         self._now = now
         self._fetching: dict[str, asyncio.Task[bool]] = {}
         self._watching: asyncio.Task[None] | None = None
-        self._tokens = VerifiedTokens(*self._trusts())
-
-    @property
-    def hits(self) -> int:
-        """How many tokens had been verified before."""
-        return self._tokens.hits
-
-    @property
-    def misses(self) -> int:
-        """How many were verified for the first time, or refused."""
-        return self._tokens.misses
+        self.tokens = VerifiedTokens(*self._trusts())
+        """The tokens that were verified before."""
 
     def verify(self, token: str, now: float) -> Caller:
         """The caller that a token proves. Raises a TokenRefusal; of those UnknownKey is worth asking `learn` about."""
-        return self._tokens.verify(token, now)
+        return self.tokens.verify(token, now)
 
     def prove(self, token: str, now: float) -> Proof:
         """As `verify`, and gives what holds for as long as `still` says so."""
-        return self._tokens.prove(token, now)
+        return self.tokens.prove(token, now)
 
     def still(self, proof: Proof, now: float) -> bool:
         """Whether the token of a proof is as good as it was then. Raises what its time forbids by now."""
-        return self._tokens.still(proof, now)
+        return self.tokens.still(proof, now)
+
+    @property
+    def looks_again(self) -> float:
+        """From when on `notice` looks again."""
+        return self._keys.looks_again
 
     def notice(self, now: float) -> bool:
         """Take over what changed in the folder of the built-in issuer's keys; looks at most once a second."""
@@ -78,7 +74,7 @@ class Parties:
         if self._keys.changed(now, at_once=True):
             self._renew()
             return True
-        party = self._tokens.party(token).external
+        party = self.tokens.party(token).external
         source = self._sources.get(party.name) if party is not None else None
         if source is None:
             return False
@@ -132,7 +128,7 @@ class Parties:
 
     def _renew(self) -> None:
         """Verify by the keys that there are now. What was verified before is forgotten: its key may be gone."""
-        self._tokens.forget(*self._trusts())
+        self.tokens.forget(*self._trusts())
 
     def _trusts(self) -> list[Trust]:
         return [self._built_in(self._keys.ring), *(source.trust for source in self._sources.values())]

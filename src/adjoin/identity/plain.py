@@ -46,7 +46,6 @@ def caller_of(claims: Claims, times: Lifetime, key: VerificationKey, trust: Trus
         expires=times.expires,
         issued=times.issued,
         issuer=external.name,
-        token_id=text(claims, "jti"),
         can_take_challenge="cp1" in {capability.lower() for capability in texts(claims, "xms_cc")},
         name=_name(claims, kind, client),
     )

@@ -90,7 +90,6 @@ class _Own(msgspec.Struct, array_like=True):
     not_before: int
     lasts: int
     issued: int | None
-    token_id: _Small
     name: str | None
 
 
@@ -129,7 +128,6 @@ class _Part:
             caller.not_before,
             caller.expires - caller.not_before,
             None if caller.issued is None else caller.issued - caller.not_before,
-            None if caller.token_id is None else _small(caller.token_id),
             caller.name,
         )
         self.packed[digest] = _PACK.encode(own)
@@ -150,7 +148,6 @@ class _Part:
             expires=own.not_before + own.lasts,
             issued=None if own.issued is None else own.not_before + own.issued,
             issuer=shared.issuer,
-            token_id=None if own.token_id is None else _large(own.token_id),
             can_take_challenge=shared.can_take_challenge,
             name=own.name,
         )

@@ -30,6 +30,11 @@ class LiveRing:
         """The keys that sign and verify now."""
         self._looked = now
 
+    @property
+    def looks_again(self) -> float:
+        """From when on `changed` looks at the folder again."""
+        return self._looked + _INTERVAL
+
     def changed(self, now: float, at_once: bool = False) -> bool:
         """Look at the folder, once a second or `at_once`; True when the keys in use are others than before."""
         # A clock that was set back must not end the looking until it is where it was.

@@ -22,6 +22,11 @@ class Proof(NamedTuple):
     skew: int
     under: object
 
+    @property
+    def ends(self) -> int:
+        """From when on the token is no good (Unix seconds)."""
+        return self.caller.expires + self.skew
+
 
 def choose(token: str, trusts: tuple[Trust, ...]) -> Trust:
     """The party that a token has to be verified by: of those that its `iss` names, the one that has its key.
@@ -57,10 +62,11 @@ class VerifiedTokens:
         self.hits = self.misses = 0
         # One attribute, replaced as a whole: a verification that runs meanwhile in a thread files its result with
         # the trusts that it began with.
-        self._state = (trusts, Remembered(size))
+        self.state = (trusts, Remembered(size))
+        """What tokens are verified under; another once there are other keys or settings."""
 
     def __len__(self) -> int:
-        return len(self._state[1])
+        return len(self.state[1])
 
     def verify(self, token: str, now: float) -> Caller:
         """As the function `tokens.verify` does, from memory where it can."""
@@ -68,7 +74,7 @@ class VerifiedTokens:
 
     def prove(self, token: str, now: float) -> Proof:
         """As `verify`, and gives what holds for as long as `still` says so."""
-        state = self._state
+        state = self.state
         trusts, remembered = state
         tokens.check_form(token)
         digest = hashlib.sha256(token.encode("ascii")).digest()[:_DIGEST_BYTES]
@@ -90,7 +96,7 @@ class VerifiedTokens:
 
     def still(self, proof: Proof, now: float) -> bool:
         """Whether a proof holds; False once there are other keys or settings. Raises what a token's time forbids."""
-        if proof.under is not self._state:
+        if proof.under is not self.state:
             return False
         caller = proof.caller
         tokens.check_lifetime(caller.expires, caller.not_before, proof.skew, now)
@@ -99,8 +105,8 @@ class VerifiedTokens:
 
     def party(self, token: str) -> Trust:
         """The party that `verify` asks about this token."""
-        return choose(token, self._state[0])
+        return choose(token, self.state[0])
 
     def forget(self, *trusts: Trust) -> None:
         """Forget every token; with `trusts`, verify by those from now on (after a change of keys or settings)."""
-        self._state = (trusts or self._state[0], Remembered(self._size))
+        self.state = (trusts or self.state[0], Remembered(self._size))

@@ -7,7 +7,8 @@ ignored (odata.md M4.5). Names of headers and preferences count without regard t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from enum import Enum
@@ -202,15 +203,38 @@ class Conditions:
 
 
 _NO_PREFERENCES: Final = Preferences()
-_UNCONDITIONAL: Final = Conditions()
+UNCONDITIONAL: Final = Conditions()
+"""Those of a request that names none."""
 _ENTITY_TAG: Final = re.compile(r'\s*(?:W/)?("[\x21\x23-\x7e\x80-\xff]*")\s*')
 
 
 def conditions(if_match: str | None, if_none_match: str | None) -> Conditions:
     """The conditions of a request. Raises Malformed for what is no list of entity tags."""
     if if_match is None and if_none_match is None:
-        return _UNCONDITIONAL
+        return UNCONDITIONAL
     return Conditions(_entity_tags("If-Match", if_match), _entity_tags("If-None-Match", if_none_match))
+
+
+class Wishes(NamedTuple):
+    """What the headers of a request ask of its answer, whatever it is.
+
+    Detail and conditions are None where they have to be refused, which is for the operation to do in its turn.
+    """
+
+    detail: Detail | None
+    conditions: Conditions | None
+    preferences: Preferences
+    counts_as_text: bool
+
+
+def wishes(given: Mapping[str, str]) -> Wishes:
+    """The wishes of headers, by their names in small letters."""
+    accept, detail, asked = given.get("accept"), None, None
+    with suppress(NotAcceptable):
+        detail = json_detail(accept)
+    with suppress(Malformed):
+        asked = conditions(given.get("if-match"), given.get("if-none-match"))
+    return Wishes(detail, asked, preferences(given.get("prefer")), counts_as_text(accept))
 
 
 def _entity_tags(name: str, text: str | None) -> frozenset[str] | None:

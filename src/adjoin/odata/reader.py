@@ -82,20 +82,24 @@ def _read(model: Model, entity: EntityType, body: bytes) -> dict[str, Value]:
     values: dict[str, Value] = {}
     declarations = entity.by_name
     for name, value in read_object(body).items():
-        if "@" in name:
-            if name in ("@odata.type", "@type"):
-                _check_type(model, entity, value)
-            continue
         declared = declarations.get(name)
         if declared is None:
-            raise UnknownProperty(
-                f"The property '{_shown(name)}' does not exist on type '{entity.qualified}'. "
-                "Make sure to only use property names that are defined by the type."
-            )
+            _check_other(model, entity, name, value)
         # OData 4.01 part 1, 11.4.2 and 11.4.3: values of computed properties are passed over.
-        if not declared.computed:
+        elif not declared.computed:
             values[name] = read_value(declared, value)
     return values
+
+
+def _check_other(model: Model, entity: EntityType, name: str, value: object) -> None:
+    """Look at a member that is no property: control information, or a mistake."""
+    if "@" not in name:
+        raise UnknownProperty(
+            f"The property '{_shown(name)}' does not exist on type '{entity.qualified}'. "
+            "Make sure to only use property names that are defined by the type."
+        )
+    if name in ("@odata.type", "@type"):
+        _check_type(model, entity, value)
 
 
 def read_object(body: bytes) -> Mapping[str, Any]:

@@ -33,12 +33,17 @@ class Place(msgspec.Struct, frozen=True):
 
     def context(self, select: tuple[str, ...] = (), suffix: str = "") -> str:
         """The context URL (OData JSON 4.01 section 4.6.1; Graph's form, graph-contract 3.6)."""
-        chosen = f"({','.join(select)})" if select else ""
-        return f"{self.root}/$metadata#{'/'.join(self.resource.trail)}{chosen}{suffix}"
+        return _context(self.root, self.resource.trail, select, suffix)
 
     def entity_url(self, key: str) -> str:
         """The canonical URL of an entity of the collection at hand."""
         return f"{self.root}/{'/'.join(self.resource.trail)}/{key}"
+
+
+@lru_cache(maxsize=512)
+def _context(root: str, trail: tuple[str, ...], select: tuple[str, ...], suffix: str) -> str:
+    chosen = f"({','.join(select)})" if select else ""
+    return f"{root}/$metadata#{'/'.join(trail)}{chosen}{suffix}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +84,10 @@ def entity(
 ) -> bytes:
     """One entity. `select` names what to show by declared paths, `actor/userId`; none means all."""
     resource = place.resource
-    shape = _shape(resource.type, select, detail, True)
-    suffix = "" if resource.navigation is None else "/$entity"
     shown = (*select, *(each.context for each in expanded)) if expanded else select
-    leading: list[Any] = [] if detail is Detail.NONE else [place.context(shown, suffix)]
-    whole = shape.make(leading, place, row)
+    suffix = "" if resource.navigation is None else "/$entity"
+    leading = () if detail is Detail.NONE else (_context(place.root, resource.trail, shown, suffix),)
+    whole = _shape(resource.type, select, detail, True).make(leading, place, row)
     if not expanded:
         return _ENCODER.encode(whole)
     members = msgspec.to_builtins(whole)
@@ -221,7 +225,7 @@ class _Shape:
             return list(starmap(self._struct, rows))
         return [self.make([], place, row) for row in rows]
 
-    def make(self, leading: list[Any], place: Place, row: Row) -> msgspec.Struct:
+    def make(self, leading: Sequence[Any], place: Place, row: Row) -> msgspec.Struct:
         if self._whole:
             return self._struct(*leading, *self._type, *row)
         values = [*leading, *self._type]

@@ -112,10 +112,11 @@ async def page(database: Database, tenant: Tenant, entity: EntityType, wanted: W
         after=Mark(goes_on.after, goes_on.values) if goes_on else None,
         written=wanted.written,
     )
-    ticks = ticks_of(now)
-    silent = await rows.silent(database.reader, table, tenant.number, part, ticks)
-    if silent is not None:
-        part = msgspec.structs.replace(part, silent=silent)
+    ticks, silent = ticks_of(now), None
+    if part.where is not None or part.order:
+        silent = await rows.silent(database.reader, table, tenant.number, part, ticks)
+        if silent is not None:
+            part = msgspec.structs.replace(part, silent=silent)
     if short_page(table, part.where, part.order, part.skip, silent):
         session = database.reader
     else:
@@ -143,8 +144,10 @@ async def count(database: Database, tenant: Tenant, entity: EntityType, now: flo
 
 async def get(database: Database, tenant: Tenant, entity: EntityType, key: str, now: float) -> Stored:
     """One entity as it is at this Unix time. Raises NotFound."""
-    ticks = ticks_of(now)
-    return _there(await rows.get(database.reader, table_of(entity), tenant.number, _known(key), ticks))
+    found = await rows.get(database.reader, table_of(entity), tenant.number, _known(key), ticks_of(now))
+    if found is None:
+        raise NotFound
+    return found
 
 
 async def create(change: Change, entity: EntityType, values: Mapping[str, Value], world: World) -> Stored:

@@ -18,6 +18,7 @@ import msgspec
 from adjoin.odata.edm import EntityType, EnumType, Primitive, Property
 from adjoin.odata.values import Instant, fold
 from adjoin.store.silence import Silence
+from adjoin.store.statements import ByKey
 
 # What a property holds inside the service, and what it holds in a row: there date-times are already text.
 # A structured value is builtins of JSON inside, and JSON that is written already in a row.
@@ -92,9 +93,9 @@ class Table:
         return "".join(f"{each.name} = {value}, " for value, each in values)
 
     @cached_property
-    def by_key(self) -> str:
+    def by_key(self) -> ByKey:
         """The statement that gives a row, and its version, by tenant and key."""
-        return f"SELECT {self.selected}, row_version FROM {self.name} WHERE tenant = ?1 AND {self.key} = ?2"
+        return ByKey(f"{self.selected}, row_version", self.name, self.key)
 
     @cached_property
     def indexed(self) -> frozenset[str]:
@@ -170,15 +171,21 @@ class Table:
     def _silent_at(self) -> int:
         return [each.name for each in self.type.properties].index(self.silence.property) if self.silence else -1
 
+    def stored_there(self, fetched: Sequence[Any], now: int) -> Stored | None:
+        """As `stored`, or None for a row that the clock has removed."""
+        lone = self._lone
+        if lone is not None and fetched[-2] > now - lone[2]:
+            at, names, _ = lone
+            return Stored((*fetched[:at], names.get(fetched[at]), *fetched[at + 1 : -2]), fetched[-1])
+        if self.silence is not None and self.silence.removed_at(fetched[-2], now):
+            return None
+        return self.stored(fetched, now)
+
     def stored(self, fetched: Sequence[Any], now: int = 0) -> Stored:
         """A row with its version, from what `selected` and `row_version` fetched, as it is shown at this time (ticks).
 
         What shows otherwise by the clock alone has another version, too.
         """
-        lone = self._lone
-        if lone is not None and fetched[-2] > now - lone[2]:
-            at, names, _ = lone
-            return Stored((*fetched[:at], names.get(fetched[at]), *fetched[at + 1 : -2]), fetched[-1])
         version = int(fetched[-1])
         if self.silence is not None:
             version += self.silence.step_at(fetched[-2], now) * _STEP

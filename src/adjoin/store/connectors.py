@@ -17,6 +17,7 @@ from adjoin.odata.values import Instant, fold
 from adjoin.store import silence
 from adjoin.store.columns import Stored, Wire
 from adjoin.store.database import Session
+from adjoin.store.statements import power_of_two
 from adjoin.store.tables import CONNECTORS
 from adjoin.store.where import Parameters
 
@@ -105,7 +106,7 @@ async def irregular(session: Session, tenant: int, now: int, heard: Sequence[Hea
     The others were heard lately, are kept with the state and the version that they report, and go on counting as
     `service.connectors.turn` wants it: one rule written twice, and a test holds the two equal. Each is named once.
     """
-    sql = _irregular_text(_power_of_two(len(heard)))
+    sql = _irregular_text(power_of_two(len(heard)))
     rows = ((each.connector, each.instance, each.sequence, each.version, each.state) for each in _filled(heard))
     found = await session.fetch(sql, (tenant, now - _FRESH, *chain.from_iterable(rows)))
     return {connector for (connector,) in found}
@@ -113,7 +114,7 @@ async def irregular(session: Session, tenant: int, now: int, heard: Sequence[Hea
 
 async def hear_all(session: Session, tenant: int, at: Instant, heard: Sequence[Heard]) -> None:
     """Keep check-ins that `irregular` did not name, in one statement that leaves the indexes of all but time alone."""
-    sql = _hear_all_text(_power_of_two(len(heard)))
+    sql = _hear_all_text(power_of_two(len(heard)))
     rows = ((each.connector, each.instance, each.sequence, each.report) for each in _filled(heard))
     await session.fetch(sql, (tenant, str(at), at.ticks, *chain.from_iterable(rows)))
 
@@ -146,14 +147,9 @@ def _values(rows: int, width: int, behind: int) -> str:
     return f"VALUES {', '.join(f'({each})' for each in places)}"
 
 
-def _power_of_two(count: int) -> int:
-    """The next one: few statements have to be kept ready."""
-    return 1 << (count - 1).bit_length()
-
-
 def _filled(heard: Sequence[Heard]) -> Sequence[Heard]:
     """The same up to the next power of two: what is found or changed twice by the same values is so once."""
-    return [*heard, *[heard[-1]] * (_power_of_two(len(heard)) - len(heard))]
+    return [*heard, *[heard[-1]] * (power_of_two(len(heard)) - len(heard))]
 
 
 async def hear(session: Session, tenant: int, at: Instant, before: Connector, heard: Heard) -> None:

@@ -30,6 +30,8 @@ def short_page(table: Table, where: Bound | None, order: Sequence[Order], skip: 
     """
     if skip > MOST_SKIPPED:
         return False
+    if where is None and not order:
+        return True
     conditions = list(joined(where))
     if any(_names_keys(table, each) for each in conditions):
         return True

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 import msgspec
@@ -32,11 +33,7 @@ _LIMIT: Final = "limit"
 async def get(session: Session, table: Table, tenant: int, key: str, now: int = 0) -> Stored | None:
     """The row with this key, or None."""
     found = await session.fetch(table.by_key, (tenant, key))
-    if not found:
-        return None
-    if table.silence is not None and table.silence.removed_at(found[0][-2], now):
-        return None
-    return table.stored(found[0], now)
+    return table.stored_there(found[0], now) if found else None
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -83,9 +80,9 @@ async def page(
 async def find(session: Session, table: Table, tenant: int, part: Part, now: int = 0) -> Found:
     """The wanted rows, written if that was asked for and the database does it."""
     if part.written and part.where is None and not (part.order or part.skip or part.among) and session.embedded:
-        sql, values = _all_written(table, part.after is not None)
-        given = {_TENANT: tenant, _AFTER: part.after and part.after.key, _LIMIT: part.limit}
-        return await _written(session, table, sql, [given[each] if each in given else now + each for each in values])
+        sql, times, chosen = _all_written(table, part.after is not None)
+        given = (tenant, part.limit, part.after and part.after.key, *map(now.__add__, times))
+        return await _written(session, table, sql, chosen(given))
     parameters = Parameters(tenant, table=table, now=now)
     if table.silence is not None and _asks_clock(table.silence, part):
         number = await silent(session, table, tenant, part, now) if part.silent is None else part.silent
@@ -112,14 +109,22 @@ async def _one_shown(session: Session, table: Table, part: Part, now: int, param
 
 
 @lru_cache(maxsize=64)
-def _all_written(table: Table, goes_on: bool) -> tuple[str, tuple[Any, ...]]:
-    """The statement of the page that is asked for most, all in the order of keys, and what its parameters stand for.
+def _all_written(
+    table: Table, goes_on: bool
+) -> tuple[str, tuple[int, ...], Callable[[Sequence[object]], list[object]]]:
+    """The statement of the page that is asked for most, all in the order of keys.
 
-    A number is a time, in ticks from now.
+    Beside it the times that it goes by, in ticks from now, and what chooses its parameters from tenant, limit, the key
+    that the page stands behind, and those times.
     """
     parameters = Parameters(_TENANT, table=table)
     part = Part(cast("int", _LIMIT), after=Mark(_AFTER, ()) if goes_on else None, written=True)
-    return _writing(table, part, 0, parameters, _there(table, parameters)), tuple(parameters.values)
+    sql = _writing(table, part, 0, parameters, _there(table, parameters))
+    given = (_TENANT, _LIMIT, _AFTER)
+    times = tuple(each for each in parameters.values if isinstance(each, int))
+    places = iter(range(len(given), len(given) + len(times)))
+    at = [next(places) if isinstance(each, int) else given.index(str(each)) for each in parameters.values]
+    return sql, times, itemgetter(*at)
 
 
 def _writing(table: Table, part: Part, now: int, parameters: Parameters, there: str) -> str:

@@ -1,5 +1,5 @@
-"""The embedded database: one file in WAL mode, one reading connection on the event loop, one writing thread, and one
-thread for reads that may take long (`scanner.py`).
+"""The embedded database: one file in WAL mode, one reading connection on the event loop (`reading.py`), one writing
+thread, and one thread for reads that may take long (`scanner.py`).
 
 The writer commits in groups: everything that queued while the last commit ran shares the next one, so that an
 `fsync` is paid once for many (performance.md section 4: four times the rows, at full durability).
@@ -27,6 +27,7 @@ import apsw
 
 from adjoin.store.commits import Commits
 from adjoin.store.database import Insertion, Numbers, Overloaded, Session, Unavailable, Unusable
+from adjoin.store.reading import Outcome, Reading, Turns, refused, tell
 from adjoin.store.scanner import Scanner
 from adjoin.store.texts_sqlite import Waiting
 
@@ -42,7 +43,6 @@ _QUEUE_LIMIT: Final = 4_096
 _GROUP_LIMIT: Final = 512
 _ROWS_AT_ONCE: Final = 64
 _ROWS_STEP: Final = 8
-_MISTAKES: Final = (apsw.BindingsError, apsw.MisuseError, apsw.ThreadingViolationError)
 
 # FULL keeps every acknowledged commit through a power cut; grouping makes it nearly as cheap as NORMAL.
 PRAGMAS: Final = (
@@ -113,72 +113,7 @@ def _claim(connection: apsw.Connection, path: Path) -> None:
         raise Unusable(f"The database {path} was made by another program; adjoin does not touch it.")
 
 
-class _Reading:
-    """A session over one connection that only reads. Its coroutine never suspends."""
-
-    embedded = True
-
-    def __init__(self, connection: apsw.Connection) -> None:
-        self._execute = connection.execute
-
-    async def fetch(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        return self._all(sql, parameters)
-
-    async def fetch_apart(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        return self._all(sql, parameters)
-
-    def _all(self, sql: str, parameters: Sequence[object]) -> list[tuple[Any, ...]]:
-        try:
-            return self._execute(sql, parameters).fetchall()
-        except apsw.Error as error:
-            raise _refused(error) from error
-
-    def insert(self, insertion: Insertion, row: Sequence[object]) -> None:
-        raise RuntimeError(f"Rows are inserted in a transaction: {insertion.into}, {len(row)} values.")
-
-
-class _Turns(_Reading):
-    """As `_Reading`, with one transaction for all that is read in one turn of the event loop.
-
-    To begin one costs as much as to read a row. What is ready in a turn has come before its first read, and so is told
-    all that was kept when it came. What comes later stands behind the end of the transaction in the loop's queue.
-    """
-
-    def __init__(self, connection: apsw.Connection, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(connection)
-        self._connection = connection
-        self._loop = loop
-        self._begun = False
-        self._version: int | None = None
-
-    def _all(self, sql: str, parameters: Sequence[object]) -> list[tuple[Any, ...]]:
-        try:
-            if not self._begun:
-                self._begin()
-            return self._execute(sql, parameters).fetchall()
-        except apsw.Error as error:
-            raise _refused(error) from error
-
-    def version(self) -> int:
-        """Another whenever anybody else has changed the file since, as of this turn."""
-        if self._version is None:
-            self._version = int(self._all("PRAGMA data_version", ())[0][0])
-        return self._version
-
-    def _begin(self) -> None:
-        self._execute("BEGIN")
-        self._begun = True
-        self._loop.call_soon(self.end)
-
-    def end(self) -> None:
-        """End the transaction, if there is one: after some faults SQLite has ended it by itself."""
-        if self._begun:
-            self._begun, self._version = False, None
-            if self._connection.in_transaction:
-                self._execute("ROLLBACK")
-
-
-class _Connected(_Reading):
+class _Connected(Reading):
     """A session over the connection that writes. Its coroutine never suspends, so the writer can run it to its end."""
 
     def __init__(self, connection: apsw.Connection) -> None:
@@ -227,15 +162,8 @@ class _Connected(_Reading):
             try:
                 self.put_in()
             except apsw.Error as error:
-                raise _refused(error) from error
+                raise refused(error) from error
         return self._all(sql, parameters)
-
-
-def _refused(error: apsw.Error) -> Exception:
-    """What a fault of the database is for its user; a mistake of this program stays what it is."""
-    if isinstance(error, _MISTAKES):
-        return error
-    return Unavailable(f"The database did not answer: {error}.")
 
 
 def _in_pieces(rows: list[Sequence[object]]) -> Iterator[list[Sequence[object]]]:
@@ -249,7 +177,6 @@ def _in_pieces(rows: list[Sequence[object]]) -> Iterator[list[Sequence[object]]]
 
 Act = Callable[[Session], Awaitable[Any]]
 _Job = tuple[Act, "asyncio.Future[Any]"]
-_Outcome = tuple["asyncio.Future[Any]", Any, BaseException | None]
 
 
 class SQLite:
@@ -261,7 +188,7 @@ class SQLite:
         self._commits = commits or Commits()
         self._commits.waiting = lambda: self._waiting
         self._loop = asyncio.get_running_loop()
-        self._reader = _Turns(self._read, self._loop)
+        self._reader = Turns(self._read, self._loop)
         self._jobs: list[_Job] = []
         self._queue: queue.SimpleQueue[list[_Job] | None] = queue.SimpleQueue()
         self._waiting = 0
@@ -340,20 +267,14 @@ class SQLite:
             jobs = jobs + more
         return jobs
 
-    def _settle(self, outcomes: list[_Outcome]) -> None:
+    def _settle(self, outcomes: list[Outcome]) -> None:
         self._waiting -= len(outcomes)
-        for future, result, error in outcomes:
-            if future.done():
-                continue
-            if error is None:
-                future.set_result(result)
-            else:
-                future.set_exception(error)
+        tell(outcomes)
 
 
-def _commit(connection: apsw.Connection, session: _Connected, jobs: list[_Job]) -> list[_Outcome]:
+def _commit(connection: apsw.Connection, session: _Connected, jobs: list[_Job]) -> list[Outcome]:
     """Run the jobs in one transaction. A job that fails after it changed something sends each to one of its own."""
-    outcomes: list[_Outcome] = []
+    outcomes: list[Outcome] = []
     try:
         connection.execute("BEGIN IMMEDIATE")
         for act, future in jobs:
@@ -379,7 +300,7 @@ def _commit(connection: apsw.Connection, session: _Connected, jobs: list[_Job]) 
 
 def _commit_alone(
     connection: apsw.Connection, session: _Connected, jobs: list[_Job], error: BaseException
-) -> list[_Outcome]:
+) -> list[Outcome]:
     if len(jobs) == 1:
         return [(jobs[0][1], None, error)]
     return [outcome for job in jobs for outcome in _commit(connection, session, [job])]

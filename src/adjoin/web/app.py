@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,16 +25,17 @@ from adjoin.service.installation import Installation, open_installation
 from adjoin.service.receivers import Allowed
 from adjoin.service.subscriptions import Desk
 from adjoin.service.throttle import Limits, Throttle
-from adjoin.service.world import RandomBlock, World
+from adjoin.service.world import World
 from adjoin.web import connector_wire, failures, front, login
 from adjoin.web.connector_api import ConnectorApi
-from adjoin.web.errors import BadHost, MethodNotAllowed, Stopping, UnknownVersion
-from adjoin.web.exchange import ClientGone, Request, Response, check_target, echoed, headers_of
+from adjoin.web.errors import BadHost, Crowded, MethodNotAllowed, Stopping, TargetTooLong, UnknownVersion
+from adjoin.web.exchange import MAX_TARGET, ClientGone, Request, Response, echoed, headers_of
 from adjoin.web.graph import Graph, located
-from adjoin.web.heads import Heads, digest_of, own_id
+from adjoin.web.heads import Heads, Known, digest_of, own_id
 from adjoin.web.issuers import sources
 from adjoin.web.login import Login
 from adjoin.web.meter import Meter, may_read
+from adjoin.web.patience import next_turn
 from adjoin.web.proxies import Proxies, address_of, origin_of
 from adjoin.web.timing import Stopwatch
 
@@ -73,6 +74,7 @@ _PREFLIGHT: Final = [
 ]
 _DRAIN_SECONDS: Final = 20.0
 _CONNECTORS: Final = f"/{connector_wire.ROOT}/"
+_UNREAD: Final[tuple[Mapping[str, str], str, str | None, Known | None]] = ({}, "", None, None)
 
 
 class Application:
@@ -82,7 +84,7 @@ class Application:
         self, config: Config, world: World | None = None, fetch: Fetch | None = None, carry: Carry | None = None
     ) -> None:
         self._config = config
-        self._world = world or World(random=RandomBlock())
+        self._world = world or World()
         self._fetch = fetch
         self._carry = carry
         self._courier: Courier | None = None
@@ -100,6 +102,8 @@ class Application:
         self._logs = config.log_requests
         self._connectors: ConnectorApi | None = None
         self._stopping = False
+        self._has_sent = False
+        """Whether an answer was sent in this turn of the event loop."""
 
     @property
     def installation(self) -> Installation:
@@ -222,11 +226,18 @@ class Application:
                 await request.pass_over()
             if request.watch is not None and self._config.server_timing:
                 response.headers.append(request.watch.header())
-            headers = _headers(request, response, scope["scheme"])
-            await send({"type": "http.response.start", "status": response.status, "headers": headers})
+            status, headers = response.status, _headers(request, response, scope["scheme"])
+            # Those of a turn of the loop are sent in a row: sending wakes the thread that writes, and whoever reads.
+            # The first may be the only one, and waits for no others; check-ins come in crowds, and are in no hurry.
+            if self._has_sent or request.digest is None:
+                await next_turn()
+            else:
+                self._has_sent = True
+                asyncio.get_running_loop().call_soon(self._begin_turn)
+            await send({"type": "http.response.start", "status": status, "headers": headers})
             await send({"type": "http.response.body", "body": response.body})
             taken = time.perf_counter() - started
-            meter.count(request.operation, response.status, taken)
+            meter.count(request.operation, status, taken)
             if self._logs or self._traces is not None:
                 self._tell(request, response, scope["scheme"], taken)
         except ClientGone:
@@ -234,52 +245,56 @@ class Application:
         finally:
             meter.under_way -= 1
 
+    def _begin_turn(self) -> None:
+        self._has_sent = False
+
     def _request(self, scope: Scope, receive: Receive) -> Request:
-        raw, scheme, request_id = scope["headers"], scope["scheme"], self._world.new_request_id()
+        raw, request_id = scope["headers"], self._world.new_request_id()
         path = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1")
         if path.startswith(_CONNECTORS):
             # Each connector has a token of its own, so that nobody's headers come twice in a while.
-            digest, own = None, own_id(raw)
+            digest, own, head = None, own_id(raw), None
         else:
-            digest, own = digest_of(raw, scheme, scope.get("client"))
+            digest, own = digest_of(raw, scope["scheme"], scope.get("client"))
+            head = self._heads.find(digest)
+        headers, origin, address, known = head or _UNREAD
         return Request(
             scope["method"],
             path,
             scope["query_string"].decode("latin-1"),
-            {},
-            "",
+            headers,
+            origin,
             receive,
             request_id,
             request_id if own is None else echoed(own) or request_id,
+            address,
             meter=self._meter,
             watch=Stopwatch() if self._watches else None,
             raw=raw,
             digest=digest,
+            known=known,
         )
 
     async def _response(self, request: Request, scope: Scope) -> Response:
-        head = self._heads.find(request.digest) if request.digest is not None else None
-        if head is None:
-            self._read_head(request, scope)
-        else:
-            request.headers, request.origin, request.address = head.headers, head.origin, head.address
-            request.known = head.known
-            check_target(request.path, request.query)
-        if self._stopping or self._graph is None or self._parties is None:
+        fault = self._read_head(request, scope) if request.known is None else None
+        if len(request.path) + len(request.query) > MAX_TARGET:
+            raise TargetTooLong(MAX_TARGET)
+        if fault is not None:
+            raise fault
+        graph, meter = self._graph, self._meter
+        if graph is None or self._stopping:
             raise Stopping
-        if request.path not in front.ALWAYS:
-            self._meter.check()
-        self._parties.notice(self._world.now())
+        if meter.crowded and request.path not in front.ALWAYS:
+            raise Crowded
         if request.method == "OPTIONS":
             return _preflight(request)
-        found = located(request.path, request.method)
+        found = None if request.path.startswith(_CONNECTORS) else located(request.path, request.method)
         if found is not None:
-            way, resource = found
-            return await self._graph.respond(request, way, resource)
+            return await graph.respond(request, *found)
         return await self._beside(request, path.segments(request.path))
 
-    def _read_head(self, request: Request, scope: Scope) -> None:
-        """Fill in what the headers say, as far as it can be read, before anything is refused for them."""
+    def _read_head(self, request: Request, scope: Scope) -> Refusal | None:
+        """Fill in what the headers say, as far as it can be read, and give what they are to be refused for."""
         request.headers, fault = headers_of(request.raw)
         client = scope.get("client")
         request.address = address_of(request.headers, client, self._proxies)
@@ -288,16 +303,15 @@ class Application:
             request.origin = origin_of(request.headers, scope["scheme"], client, self._config.public_url, self._proxies)
         except BadHost as refusal:
             bad_host = refusal
-        check_target(request.path, request.query)
-        if fault is not None:
-            raise fault
         # Health checks of the plainest kind send no Host.
-        if bad_host is not None and request.path not in front.WITHOUT_HOST:
-            raise bad_host
+        return fault or (bad_host if request.path not in front.WITHOUT_HOST else None)
 
     async def _beside(self, request: Request, parts: tuple[str, ...]) -> Response:
         """Answer what is asked of something else than a version of Graph."""
         name = parts[0].lower() if parts else ""
+        if self._parties is None:
+            raise Stopping
+        self._parties.notice(self._world.now())
         if name == connector_wire.ROOT and self._connectors is not None:
             return await self._connectors.respond(request, parts[1:])
         if login.serves(parts) and self._login is not None:
@@ -308,17 +322,15 @@ class Application:
             if request.method not in ("GET", "HEAD"):
                 raise MethodNotAllowed(("GET", "HEAD", "OPTIONS"))
             if counts:
-                return self._counts()
+                return self._counts(self._parties)
             return await front.PAGES[name](request, self.installation)
         raise UnknownVersion(parts[0][:128] if parts else "")
 
-    def _counts(self) -> Response:
+    def _counts(self, parties: Parties) -> Response:
         # Here, and not above: importing Prometheus' library is a good part of what a start would otherwise wait for.
         from adjoin.web import metrics  # noqa: PLC0415
 
-        if self._parties is None:
-            raise Stopping
-        return metrics.page(self._meter, self.installation.commits, self._parties)
+        return metrics.page(self._meter, self.installation.commits, parties)
 
     def _tell(self, request: Request, response: Response, scheme: str, taken: float) -> None:
         """Tell log and traces of an answer that took so many seconds."""
@@ -337,12 +349,13 @@ class Application:
 
 def _headers(request: Request, response: Response, scheme: str) -> list[tuple[bytes, bytes]]:
     """The headers of an answer: those of every one (graph-contract 3.4), and its own."""
-    own = response.headers
-    secure = scheme == "https" or request.origin.startswith("https:")
-    standing = _standing(secure, "origin" in request.headers, "cache-control" in dict(own), response.content_type)
-    headers = [(b"request-id", request.id.encode()), (b"client-request-id", request.client_id.encode()), *standing]
-    if own:
-        headers += [(name.encode(), value.encode("latin-1", "replace")) for name, value in own]
+    own, request_id = response.headers, request.id.encode()
+    client_id = request_id if request.client_id is request.id else request.client_id.encode()
+    cached = bool(own) and "cache-control" in dict(own)
+    standing = _standing(scheme, request.origin, "origin" in request.headers, cached, response.content_type)
+    headers = [(b"request-id", request_id), (b"client-request-id", client_id), *standing]
+    for name, value in own:
+        headers.append((name.encode(), value.encode("latin-1", "replace")))
     if response.status not in _WITHOUT_BODY:
         headers.append((b"content-length", b"%d" % len(response.body)))
     return headers
@@ -350,9 +363,10 @@ def _headers(request: Request, response: Response, scheme: str) -> list[tuple[by
 
 @lru_cache(maxsize=256)
 def _standing(
-    secure: bool, from_elsewhere: bool, cached: bool, content_type: str | None
+    scheme: str, origin: str, from_elsewhere: bool, cached: bool, content_type: str | None
 ) -> tuple[tuple[bytes, bytes], ...]:
     """The headers that answers of one kind share. `cached`: they say themselves how they may be."""
+    secure = scheme == "https" or origin.startswith("https:")
     return (
         *_ALWAYS,
         *((_ONLY_HTTPS,) if secure else ()),

@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from adjoin.odata import headers, paging, writer
+from adjoin.odata import paging, writer
 from adjoin.odata.errors import Malformed
 from adjoin.odata.query import Query
 from adjoin.service import delta, entities
@@ -26,7 +26,7 @@ async def list_changes(call: Call) -> Response:
     asked = call.query()
     detail = call.detail(asked.format)
     session, now = call.database.reader, call.world.now()
-    preferred = headers.preferences(call.header("prefer")).max_page_size
+    preferred = call.to.wishes.preferences.max_page_size
     round_ = _known(call, asked)
     if round_ is None:
         select, size = _shown(call, asked), _size(asked, preferred)

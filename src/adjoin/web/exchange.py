@@ -5,20 +5,21 @@ from __future__ import annotations
 import contextlib
 import re
 import zlib
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from itertools import chain
 from typing import Any, Final
 
 import msgspec
 
 from adjoin.odata.errors import MalformedBody, Refusal, UnsupportedEncoding
-from adjoin.web.errors import BadHost, BodyTooLarge, BodyTooSlow, HeadersTooLarge, TargetTooLong
+from adjoin.web.errors import BadHost, BodyTooLarge, BodyTooSlow, HeadersTooLarge
 from adjoin.web.heads import Known, Raw
 from adjoin.web.meter import Meter
-from adjoin.web.patience import Waiting
+from adjoin.web.patience import Waiting, next_turn
 from adjoin.web.timing import Stopwatch
 
 MAX_BODY: Final = 1024 * 1024
+_DIGITS: Final = len(str(MAX_BODY)) - 1
 MAX_TARGET: Final = 32 * 1024
 MAX_HEADERS: Final = 64 * 1024
 _BODY_SECONDS: Final = 30.0
@@ -93,19 +94,19 @@ class Request(msgspec.Struct):
 
     def _declares_too_much(self) -> bool:
         length = self.headers.get("content-length", "")
-        return length.isdecimal() and (len(length) > 15 or int(length) > MAX_BODY)
+        # What has fewer digits than the limit is below it.
+        return len(length) > _DIGITS and length.isdecimal() and (len(length) > 15 or int(length) > MAX_BODY)
 
     async def _arrived(self) -> bytes:
-        encoding = self.headers.get("content-encoding", "identity").strip().lower()
-        if encoding not in ("identity", "gzip", "x-gzip", ""):
-            raise UnsupportedEncoding("A body is sent as it is, or packed with gzip.")
+        encoding = self.headers.get("content-encoding")
+        packed = False if encoding is None else _is_packed(encoding)
         if self._declares_too_much():
             raise BodyTooLarge(MAX_BODY)
         try:
             data = await self._read(_PATIENCE, earns=True)
         except TimeoutError:
             raise BodyTooSlow from None
-        return _unpacked(data) if "gzip" in encoding else data
+        return _unpacked(data) if packed else data
 
     async def _read(self, patience: float, *, earns: bool) -> bytes:
         """The body as it was sent, within so many seconds. Raises TimeoutError.
@@ -113,6 +114,8 @@ class Request(msgspec.Struct):
         If it `earns` more, what comes in does so, but a byte a second holds nobody for long.
         """
         self.begun = True
+        # The bodies of a turn of the loop are asked for in a row: asking wakes the thread that has them.
+        await next_turn()
         self.meter.waiting += 1
         try:
             with self.meter.patience.until(patience) as waiting:
@@ -127,13 +130,13 @@ class Request(msgspec.Struct):
             message = await self.receive()
             if message["type"] != "http.request":
                 raise ClientGone
-            chunk = message.get("body", b"")
+            chunk: bytes = message.get("body", b"")
             size += len(chunk)
             if size > MAX_BODY:
                 raise BodyTooLarge(MAX_BODY)
-            chunks.append(chunk)
             if not message.get("more_body", False):
-                return b"".join(chunks)
+                return b"".join([*chunks, chunk]) if chunks else chunk
+            chunks.append(chunk)
             if waiting is not None:
                 waiting.extend(min(_PATIENCE + size / _BYTES_PER_SECOND, _BODY_SECONDS))
 
@@ -149,6 +152,14 @@ class Response(msgspec.Struct):
     body: bytes = b""
     content_type: str | None = None
     headers: list[tuple[str, str]] = []
+
+
+def _is_packed(encoding: str) -> bool:
+    """Whether a body comes packed, by its Content-Encoding. Raises UnsupportedEncoding."""
+    name = encoding.strip().lower()
+    if name not in ("identity", "gzip", "x-gzip", ""):
+        raise UnsupportedEncoding("A body is sent as it is, or packed with gzip.")
+    return "gzip" in name
 
 
 def _unpacked(data: bytes) -> bytes:
@@ -169,29 +180,27 @@ def _unpacked(data: bytes) -> bytes:
 
 def headers_of(raw: Raw) -> tuple[dict[str, str], Refusal | None]:
     """Headers by name in small letters, repeated ones joined (RFC 9110, 5.3), and what they are to be refused for."""
-    pairs = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in raw]
-    found = dict(pairs)
-    fault = _join(found, pairs) if len(found) < len(pairs) else None
-    if sum(map(len, chain.from_iterable(pairs))) > MAX_HEADERS:
+    # No header holds a line feed (RFC 9110, 5.5), so that names and values are lines of one text.
+    lines = b"\n".join(chain.from_iterable(raw)).decode("latin-1").split("\n")
+    if len(lines) != 2 * len(raw):
+        lines = [each.decode("latin-1") for each in chain.from_iterable(raw)]
+    names, values = map(str.lower, lines[::2]), lines[1::2]
+    found = dict(zip(names, values, strict=True))
+    fault = _join(found, raw) if len(found) < len(raw) else None
+    if sum(map(len, lines)) > MAX_HEADERS:
         fault = HeadersTooLarge(MAX_HEADERS)
     return found, fault
 
 
-def _join(found: dict[str, str], pairs: Sequence[tuple[str, str]]) -> Refusal | None:
+def _join(found: dict[str, str], raw: Raw) -> Refusal | None:
     """Put the values of repeated headers together, and give what is wrong if one may not be repeated."""
     fault: Refusal | None = None
     found.clear()
-    for name, value in pairs:
+    for name, value in ((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in raw):
         if name in found and name in ("host", "content-length", "authorization", "content-type"):
             fault = BadHost(f"The header '{name}' is given twice.")
         found[name] = f"{found[name]}, {value}" if name in found else value
     return fault
-
-
-def check_target(path: str, query: str) -> None:
-    """Refuse a URL beyond the limit. Raises TargetTooLong."""
-    if len(path) + len(query) > MAX_TARGET:
-        raise TargetTooLong(MAX_TARGET)
 
 
 def echoed(own: bytes) -> str | None:

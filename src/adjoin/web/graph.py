@@ -10,22 +10,21 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from math import inf
 from typing import Final
 
-import msgspec
 from msgspec.structs import replace as replace_struct
 
 from adjoin import model
 from adjoin.identity.errors import EmptyToken, UnknownKey
 from adjoin.identity.parties import Parties
 from adjoin.odata import headers, metadata, path, query
-from adjoin.odata.edm import Model
+from adjoin.odata.edm import EntitySet, Model, Property
 from adjoin.odata.errors import NotServed, Refusal
 from adjoin.odata.path import Kind, Resource
 from adjoin.odata.values import Instant
 from adjoin.service import access
 from adjoin.service.deliveries import Deliveries
-from adjoin.service.errors import NotLicensed
 from adjoin.service.installation import Installation
 from adjoin.service.subscriptions import Desk
 from adjoin.service.throttle import Throttle
@@ -37,7 +36,7 @@ from adjoin.web.batch import Batch
 from adjoin.web.errors import MethodNotAllowed, NoRoute
 from adjoin.web.exchange import Request, Response
 from adjoin.web.heads import Heads, Known, Passage
-from adjoin.web.operations import JSON, Call
+from adjoin.web.operations import JSON, Call, Way
 
 METHODS: Final = ("GET", "POST", "PATCH", "PUT", "DELETE")
 
@@ -68,24 +67,27 @@ class Graph:
         if way.anonymous:
             _check_protocol(request)
             return self._describe(request, way.served, resource, f"{request.origin}/{way.version}")
-        now, generation = self.world.now(), self.installation.database.generation()
-        known = request.known
-        # As long as nothing was changed, whoever was let in is.
-        if known is None or known.generation != generation or not self.parties.still(known.proof, now):
+        installation, tokens, known = self.installation, self.parties.tokens, request.known
+        now, generation = self.world.now(), installation.database.generation()
+        if (
+            known is not None
+            and known.generation == generation
+            and known.since <= now < known.until
+            and known.proof.under is tokens.state
+        ):
+            # As long as nothing was changed, whoever was let in is.
+            tokens.hits += 1
+        else:
             known = await self._let_in(request, way, now, generation)
-        tenant = known.tenant
+        caller, tenant = known.proof.caller, known.tenant
         if way.batch or tenant is None:
             return await self._respond_to_all(request, way.version)
-        if not tenant.licensed(now):
-            raise NotLicensed
         if self.throttle is not None:
-            self.throttle.count(tenant.id, known.proof.caller.client_id, request.method != "GET", now)
+            self.throttle.count(tenant.id, caller.client_id, request.method != "GET", now)
         to = known.passages.get(way) or self._passage(request, way, resource, known)
-        installation = self.installation if request.watch is None else request.watch.known(self.installation)
-        caller = known.proof.caller
-        call = Call(
-            request, way.served, to.root, resource, caller, tenant, installation, self.world, self.desk, self.deliveries
-        )
+        if request.watch is not None:
+            installation = request.watch.known(installation)
+        call = Call(request, way, to, resource, caller, tenant, installation, self.world, self.desk, self.deliveries)
         if request.method == "GET":
             answer: Response = await to.operation(call)
             return answer
@@ -106,13 +108,16 @@ class Graph:
         `generation` is that of the database before anything was read from it; None: what is read is true for now alone.
         """
         database, memory, known = self.installation.database, self.installation.memory, request.known
+        self.parties.notice(now)
         if known is None or not self.parties.still(known.proof, now):
             known = await self._proven(request, now)
         if way.batch:
             await access.check_standing(database, memory, known.proof.caller, now)
             return Known(known.proof)
-        known.tenant = await access.let_in(database, memory, known.proof.caller, now)
-        known.generation = _NEVER if generation is None else generation
+        tenant = await access.let_in(database, memory, known.proof.caller, now)
+        licence_ends = inf if tenant.licence_ends is None else tenant.licence_ends
+        known.since, known.until = now, min(known.proof.ends, licence_ends, self.parties.looks_again)
+        known.tenant, known.generation = tenant, _NEVER if generation is None else generation
         if known is not request.known and request.digest is not None:
             self.heads.keep(request.digest, request.headers, request.origin, request.address, known)
         return known
@@ -127,7 +132,8 @@ class Graph:
         _check_protocol(request)
         if len(known.passages) >= _PASSAGES:
             known.passages.clear()
-        found = known.passages[way] = Passage(way.operation, f"{request.origin}/{way.version}")
+        root, wishes = f"{request.origin}/{way.version}", headers.wishes(request.headers)
+        found = known.passages[way] = Passage(way.operation, root, wishes)
         return found
 
     async def _respond_to_all(self, request: Request, version: str) -> Response:
@@ -230,22 +236,6 @@ _OF_SUBSCRIPTIONS: Final[Mapping[tuple[Kind, str], _Operation]] = {
 }
 
 
-class Way(msgspec.Struct, frozen=True, eq=False):
-    """What a method does with what a path names, whoever asks: `operation` is None where nothing is served."""
-
-    version: str
-    served: Model
-    resource: Resource
-    operation: _Operation | None
-    name: str
-    """What a request is counted under: as many names as the model has resources, times the operations."""
-    accepted: tuple[str, ...]
-    """The permissions of which a caller needs one."""
-    anonymous: bool
-    """No token is asked for."""
-    batch: bool
-
-
 def way_of(version: str, parts: tuple[str, ...], method: str) -> tuple[Way, Resource]:
     """The way to what these segments name below a version. Raises MethodNotAllowed, UnknownSegment or Malformed."""
     if method not in METHODS:
@@ -297,7 +287,7 @@ def _way(version: str, served: Model, resource: Resource, method: str) -> Way:
     anonymous = resource.kind in _ANONYMOUS and method == "GET"
     batch = resource.kind is Kind.BATCH and method == "POST"
     name, accepted = _name(resource, operation), _accepted(resource, method)
-    return Way(version, served, resource, operation, name, accepted, anonymous, batch)
+    return Way(version, served, resource, operation, name, accepted, anonymous, batch, _owner(resource))
 
 
 def _operation(resource: Resource, method: str) -> _Operation | None:
@@ -316,6 +306,11 @@ def _name(resource: Resource, operation: _Operation | None) -> str:
     name = operation.__name__ if operation is not None else resource.kind.name.lower()
     holder = resource.navigation or resource.root
     return name if holder is None else f"{holder.name}.{name}"
+
+
+def _owner(resource: Resource) -> Property | None:
+    at = resource.navigation
+    return at.target.find_property(at.owner) if isinstance(at, EntitySet) and at.owner is not None else None
 
 
 def _accepted(resource: Resource, method: str) -> tuple[str, ...]:

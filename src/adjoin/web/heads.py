@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import chain
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from adjoin.identity.verified import Proof
+from adjoin.odata.headers import Wishes
 from adjoin.store.tenants import Tenant
 
 Raw = Sequence[tuple[bytes, bytes]]
@@ -32,22 +33,26 @@ class Passage(msgspec.Struct, frozen=True):
 
     operation: Callable[[Any], Awaitable[Any]]
     root: str
+    wishes: Wishes
 
 
 class Known(msgspec.Struct):
-    """A caller whose token was verified, and the tenant it was let into, as of a generation of the database.
+    """A caller whose token was verified, and the tenant it was let into.
 
-    Once that is another (`Database.generation`), standing, tenant and licence have to be asked for anew.
+    It holds for one generation of the database (`Database.generation`), for what the token was verified under, and from
+    `since` until before `until` (Unix seconds): else token, standing, tenant and licence are asked for anew.
     """
 
     proof: Proof
     tenant: Tenant | None = None
     generation: int | None = None
+    since: float = 0.0
+    until: float = 0.0
     passages: dict[object, Passage] = {}
     """By the ways that requests with these headers went before."""
 
 
-class Head(msgspec.Struct, frozen=True):
+class Head(NamedTuple):
     """What a block of headers says."""
 
     headers: Mapping[str, str]
@@ -91,5 +96,7 @@ def digest_of(raw: Raw, scheme: str, client: Sequence[Any] | None) -> tuple[obje
 
 def own_id(raw: Raw) -> bytes | None:
     """The request's own id, None without just one."""
+    if _OWN not in dict(raw):
+        return None
     own = [value for name, value in raw if name == _OWN]
     return own[0] if len(own) == 1 else None

@@ -6,11 +6,12 @@ Plain numbers in plain dictionaries: a request pays about a microsecond for them
 from __future__ import annotations
 
 import ipaddress
+from collections import defaultdict
 from collections.abc import Mapping
+from functools import partial
 from typing import Final, Literal, TypeAlias
 
 from adjoin.store.commits import Histogram
-from adjoin.web.errors import Crowded
 from adjoin.web.patience import Watch
 
 _SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
@@ -30,22 +31,18 @@ class Meter:
         self.patience = Watch()
         self.waiting = 0
         """Those under way that wait for their body, or, as connectors do, for work: none is done on them meanwhile."""
-        self.answers: dict[tuple[str, int], int] = {}
-        self.seconds: dict[str, Histogram] = {}
+        self.answers: dict[tuple[str, int], int] = defaultdict(int)
+        self.seconds: dict[str, Histogram] = defaultdict(partial(Histogram, _SECONDS))
 
-    def check(self) -> None:
-        """Refuse one more where there is work enough. Raises Crowded."""
-        if self.under_way - self.waiting > self.limit:
-            raise Crowded
+    @property
+    def crowded(self) -> bool:
+        """Whether there is work enough, so that one more is to be refused."""
+        return self.under_way - self.waiting > self.limit
 
     def count(self, operation: str, status: int, seconds: float) -> None:
         """Count an answer. `operation` is one of a fixed set of names, never anything that a client can choose."""
-        answers, key = self.answers, (operation, status)
-        answers[key] = answers.get(key, 0) + 1
-        times = self.seconds.get(operation)
-        if times is None:
-            times = self.seconds[operation] = Histogram(_SECONDS)
-        times.add(seconds)
+        self.answers[operation, status] += 1
+        self.seconds[operation].add(seconds)
 
 
 def may_read(readers: Readers, headers: Mapping[str, str], peer: str | None) -> bool:

@@ -65,8 +65,8 @@ def _commits(commits: Commits) -> Iterator[Metric]:
 
 def _others(parties: Parties) -> Iterator[Metric]:
     lookups = CounterMetricFamily("adjoin_token_cache_lookups", "Tokens sought among verified ones.", labels=["result"])
-    lookups.add_metric(["hit"], parties.hits)
-    lookups.add_metric(["miss"], parties.misses)
+    lookups.add_metric(["hit"], parties.tokens.hits)
+    lookups.add_metric(["miss"], parties.tokens.misses)
     yield lookups
     version = GaugeMetricFamily("adjoin_info", "The version that runs.", labels=["version"])
     version.add_metric([__version__], 1)

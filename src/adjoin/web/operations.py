@@ -16,9 +16,10 @@ from msgspec.structs import replace
 from adjoin.identity.caller import Caller
 from adjoin.odata import headers, paging, query, reader, writer
 from adjoin.odata.bound import Bound, Constant, Field, Operation, Sort
-from adjoin.odata.edm import EntitySet, Model, Property
+from adjoin.odata.edm import Model, Property
 from adjoin.odata.errors import NotAcceptable
-from adjoin.odata.headers import Conditions, Detail, Return
+from adjoin.odata.headers import UNCONDITIONAL, Conditions, Detail, Return
+from adjoin.odata.paging import Continuation
 from adjoin.odata.path import Resource
 from adjoin.odata.query import Expansion, Query
 from adjoin.odata.values import Instant, fold
@@ -26,7 +27,7 @@ from adjoin.odata.writer import Place
 from adjoin.service import access, entities
 from adjoin.service.audit import Recorder, actor_of
 from adjoin.service.deliveries import Deliveries
-from adjoin.service.entities import Change, Page, Wanted
+from adjoin.service.entities import Change, Wanted
 from adjoin.service.errors import NotFound
 from adjoin.service.installation import Installation
 from adjoin.service.repeats import Repeatable
@@ -36,6 +37,7 @@ from adjoin.store.columns import Stored, Value
 from adjoin.store.database import Database
 from adjoin.store.tenants import ACTIVE, NO_LICENCE, SUSPENDED, WARNING, Tenant
 from adjoin.web.exchange import Request, Response
+from adjoin.web.heads import Passage
 
 JSON: Final[Mapping[Detail, str]] = {
     detail: f"application/json;odata.metadata={detail.value};odata.streaming=true;IEEE754Compatible=false;charset=utf-8"
@@ -44,12 +46,30 @@ JSON: Final[Mapping[Detail, str]] = {
 _TEXT: Final = "text/plain"
 
 
+class Way(msgspec.Struct, frozen=True, eq=False):
+    """What a method does with what a path names, whoever asks: `operation` is None where nothing is served."""
+
+    version: str
+    served: Model
+    resource: Resource
+    operation: Callable[[Call], Awaitable[Response]] | None
+    name: str
+    """What a request is counted under: as many names as the model has resources, times the operations."""
+    accepted: tuple[str, ...]
+    """The permissions of which a caller needs one."""
+    anonymous: bool
+    """No token is asked for."""
+    batch: bool
+    owner: Property | None
+    """The property that names the application which an entity belongs to, where there is one."""
+
+
 class Call(msgspec.Struct, frozen=True):
     """One call on the way through: what is asked, for which tenant, and what answers it."""
 
     request: Request
-    model: Model
-    root: str
+    way: Way
+    to: Passage
     resource: Resource
     caller: Caller
     tenant: Tenant
@@ -63,8 +83,12 @@ class Call(msgspec.Struct, frozen=True):
         return self.installation.database
 
     @property
+    def root(self) -> str:
+        return self.to.root
+
+    @property
     def place(self) -> Place:
-        return Place(self.root, self.resource)
+        return Place(self.to.root, self.resource)
 
     @property
     def key(self) -> str:
@@ -79,7 +103,7 @@ class Call(msgspec.Struct, frozen=True):
     def query(self) -> Query:
         """The query of a GET on what is asked."""
         resource = self.resource
-        return query.parse(self.request.query, resource.kind, self.model, resource.type, self.now)
+        return query.parse(self.request.query, resource.kind, self.way.served, resource.type, self.now)
 
     def now(self) -> Instant:
         return Instant.from_unix(self.world.now())
@@ -96,7 +120,7 @@ class Call(msgspec.Struct, frozen=True):
         """The entity that is asked for. Raises NotFound, also for one that belongs to another application."""
         entity = self.resource.type
         found = await entities.get(self.database, self.tenant, entity, self.key, self.world.now())
-        if (owner := _owner(self.resource)) is not None:
+        if (owner := self.way.owner) is not None:
             held = found.row[entity.properties.index(owner)]
             if fold(str(held)) != fold(self.caller.client_id):
                 raise NotFound
@@ -106,9 +130,13 @@ class Call(msgspec.Struct, frozen=True):
         return self.request.headers.get(name)
 
     def detail(self, format_option: str | None = None) -> Detail:
+        if format_option is None and (known := self.to.wishes.detail) is not None:
+            return known
         return headers.json_detail(self.request.headers.get("accept"), format_option)
 
     def conditions(self) -> Conditions:
+        if (known := self.to.wishes.conditions) is not None:
+            return known
         found = self.request.headers
         return headers.conditions(found.get("if-match"), found.get("if-none-match"))
 
@@ -144,14 +172,8 @@ class Call(msgspec.Struct, frozen=True):
         return Repeatable(client, named.request_id, named.first_sent, digest.digest())
 
 
-def _owner(resource: Resource) -> Property | None:
-    """The property that names the application which an entity belongs to, where there is one."""
-    at = resource.navigation
-    return at.target.find_property(at.owner) if isinstance(at, EntitySet) and at.owner is not None else None
-
-
 def _mine(call: Call) -> Bound | None:
-    owner = _owner(call.resource)
+    owner = call.way.owner
     if owner is None:
         return None
     return Operation("eq", Sort.BOOLEAN, (Field(owner), Constant(Sort.STRING, fold(call.caller.client_id))))
@@ -160,21 +182,24 @@ def _mine(call: Call) -> Bound | None:
 async def list_entities(call: Call) -> Response:
     asked = call.query()
     detail = call.detail(asked.format)
-    preferred = headers.preferences(call.header("prefer"))
-    size = min(preferred.max_page_size or entities.PAGE_SIZE, entities.PAGE_SIZE)
-    scope = _scope(call, call.place, asked)
-    continuation = paging.read(asked.token, call.installation.paging_key, scope) if asked.token else None
+    place, longest = call.place, call.to.wishes.preferences.max_page_size
+    size = entities.PAGE_SIZE if longest is None else min(longest, entities.PAGE_SIZE)
+    continuation = None
+    if asked.token:
+        continuation = paging.read(asked.token, call.installation.paging_key, _scope(call, place, asked))
     whole = not asked.select and detail is Detail.MINIMAL
     wanted = Wanted(call.owned(asked), size, continuation, written=whole)
     page = await entities.page(call.database, call.tenant, call.resource.type, wanted, call.world.now())
-    url = f"{call.request.origin}{call.request.path}"
-    link = _next_link(call, page, url, call.request.query, scope)
-    exact = headers.counts_as_text(call.header("accept"), asked.format)
+    link = None
+    if page.continuation is not None:
+        url = f"{call.request.origin}{call.request.path}"
+        link = _next_link(call, page.continuation, url, call.request.query, _scope(call, place, asked))
+    exact = call.to.wishes.counts_as_text if asked.format is None else headers.counts_as_text(None, asked.format)
     count = str(page.count) if exact and page.count is not None else page.count
-    body = writer.collection(call.place, page.written or page.rows, asked.select, detail, count, link)
+    body = writer.collection(place, page.written or page.rows, asked.select, detail, count, link)
     kind = JSON[detail].replace("IEEE754Compatible=false", "IEEE754Compatible=true") if exact else JSON[detail]
     response = Response(200, body, kind)
-    if preferred.max_page_size is not None and (continuation is None or continuation.page_size == size):
+    if longest is not None and (continuation is None or continuation.page_size == size):
         response.headers.append(("preference-applied", f"odata.maxpagesize={size}"))
     return response
 
@@ -184,10 +209,8 @@ def _scope(call: Call, place: Place, asked: Query) -> str:
     return f"{call.tenant.id}/{'/'.join(place.resource.trail)}/{asked.fingerprint}"
 
 
-def _next_link(call: Call, page: Page, url: str, raw_query: str, scope: str) -> str | None:
-    if page.continuation is None:
-        return None
-    return paging.next_link(url, raw_query, paging.write(page.continuation, call.installation.paging_key, scope))
+def _next_link(call: Call, goes_on: Continuation, url: str, raw_query: str, scope: str) -> str:
+    return paging.next_link(url, raw_query, paging.write(goes_on, call.installation.paging_key, scope))
 
 
 async def count_entities(call: Call) -> Response:
@@ -214,8 +237,8 @@ async def get_entity(call: Call) -> Response:
     asked = call.query()
     detail = call.detail(asked.format)
     found = await call.found()
-    tag = headers.entity_tag(found.version)
-    if call.conditions().unchanged(tag):
+    conditions = call.conditions()
+    if conditions is not UNCONDITIONAL and conditions.unchanged(tag := headers.entity_tag(found.version)):
         return Response(304, headers=[("etag", tag)])
     return _entity_answer(call, found, 200, asked.select, detail)
 
@@ -244,8 +267,10 @@ async def _expanded(call: Call, expansion: Expansion) -> writer.Expanded:
         call.root, replace(call.resource, trail=(*call.resource.trail, name), navigation=expansion.navigation)
     )
     page = await entities.page(call.database, call.tenant, expansion.navigation.target, Wanted(asked), call.world.now())
-    url = f"{call.root}/{'/'.join(place.resource.trail)}"
-    link = _next_link(call, page, url, expansion.options, _scope(call, place, asked))
+    link = None
+    if page.continuation is not None:
+        url = f"{call.root}/{'/'.join(place.resource.trail)}"
+        link = _next_link(call, page.continuation, url, expansion.options, _scope(call, place, asked))
     return writer.Expanded(place, name, page.rows, asked.select, page.count, link)
 
 
@@ -292,8 +317,8 @@ async def created(call: Call, make: Callable[[Mapping[str, Value]], Awaitable[St
     query.check_no_options(call.request.query)
     headers.check_json_body(call.header("content-type"))
     detail = call.detail()
-    preferred = headers.preferences(call.header("prefer")).answer
-    values = reader.read_create(call.model, call.resource.type, await call.request.body())
+    preferred = call.to.wishes.preferences.answer
+    values = reader.read_create(call.way.served, call.resource.type, await call.request.body())
     made = await make(values)
     location = call.place.entity_url(str(made.row[0]))
     if preferred is Return.MINIMAL:
@@ -315,8 +340,10 @@ async def changed(call: Call, alter: Callable[[Mapping[str, Value]], Awaitable[S
     query.check_no_options(call.request.query)
     headers.check_json_body(call.header("content-type"))
     detail = call.detail()
-    preferred = headers.preferences(call.header("prefer")).answer
-    whole = await alter(reader.read_patch(call.model, call.resource.type, call.key.lower(), await call.request.body()))
+    preferred = call.to.wishes.preferences.answer
+    whole = await alter(
+        reader.read_patch(call.way.served, call.resource.type, call.key.lower(), await call.request.body())
+    )
     if preferred is Return.MINIMAL:
         return _minimal([("etag", headers.entity_tag(whole.version))])
     return _applied(_entity_answer(call, whole, 200, (), detail), preferred)

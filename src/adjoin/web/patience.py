@@ -6,11 +6,19 @@ Nearly every body is there at once, and `asyncio.timeout` would cost it as much 
 from __future__ import annotations
 
 import asyncio
-from types import TracebackType
+from collections.abc import Generator
+from time import monotonic
+from types import TracebackType, coroutine
 from typing import Final
 
 _LOOK_SECONDS: Final = 0.25
 """How often those are looked for who have waited too long: so much longer they may wait at most."""
+
+
+@coroutine
+def next_turn() -> Generator[None, None, None]:
+    """Wait for the next turn of the event loop: all who do so in one turn go on in a row, in the next."""
+    yield
 
 
 class Watch:
@@ -24,17 +32,18 @@ class Watch:
         """Waiting that is to end within so many seconds: as a context, it raises TimeoutError past them."""
         return Waiting(self, seconds)
 
-    def add(self, waiting: Waiting, loop: asyncio.AbstractEventLoop) -> None:
+    def add(self, waiting: Waiting) -> None:
         self._waiting.add(waiting)
         if not self._looks:
             self._looks = True
+            loop = asyncio.get_running_loop()
             loop.call_later(_LOOK_SECONDS, self._look, loop)
 
     def remove(self, waiting: Waiting) -> None:
         self._waiting.discard(waiting)
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
-        now = loop.time()
+        now = monotonic()
         for waiting in [each for each in self._waiting if each.end < now]:
             waiting.give_up()
         self._looks = bool(self._waiting)
@@ -45,22 +54,19 @@ class Watch:
 class Waiting:
     """One who waits: a task within this context."""
 
-    __slots__ = ("_began", "_cancelled", "_given_up", "_seconds", "_task", "_watch", "end")
+    __slots__ = ("_began", "_cancelled", "_given_up", "_task", "_watch", "end")
 
     def __init__(self, watch: Watch, seconds: float) -> None:
-        self._watch, self._seconds = watch, seconds
+        self._watch = watch
         self._given_up = False
         self._cancelled = 0
         self._task: asyncio.Task[object] | None = None
-        self._began = self.end = 0.0
+        self._began = monotonic()
+        self.end = self._began + seconds
 
     def __enter__(self) -> Waiting:
-        loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
-        self._cancelled = self._task.cancelling() if self._task is not None else 0
-        self._began = loop.time()
-        self.end = self._began + self._seconds
-        self._watch.add(self, loop)
+        self._watch.add(self)
         return self
 
     def extend(self, seconds: float) -> None:
@@ -71,7 +77,7 @@ class Waiting:
         """Wake the task, which then has waited too long."""
         self._watch.remove(self)
         if self._task is not None:
-            self._given_up = True
+            self._given_up, self._cancelled = True, self._task.cancelling()
             self._task.cancel()
 
     def __exit__(
