@@ -162,6 +162,7 @@ REFUSED: Final[dict[str, tuple[str, type[TokenRefusal]]]] = {
     "scopes that are numbers": (PROVIDER.token(scope=[1]), InvalidToken),
     "roles that are one text": (PROVIDER.token(roles=WRITE), InvalidToken),
     "roles that are objects": (PROVIDER.token(roles=[{}]), InvalidToken),
+    "a token id that is a list": (PROVIDER.token(jti=[]), InvalidToken),
     "a subject with a line end": (PROVIDER.token(sub="a\nb"), InvalidToken),
     "another's key under our kid": (OTHER_KEY.token(), InvalidSignature),
     "a kid of nobody's": (PROVIDER.token("k2"), UnknownKey),

@@ -434,6 +434,7 @@ SUBJECTS: Final = {
     "idtyp null": (token(idtyp=None), InvalidToken),
     "xms_cc a text": (token(xms_cc="cp1"), InvalidToken),
     "xms_cc with a number": (token(xms_cc=[1]), InvalidToken),
+    "uti a number": (token(uti=1), InvalidToken),
     "app_displayname a number": (token(app_displayname=1), InvalidToken),
     "upn a list": (token(USER, upn=["ada"]), InvalidToken),
 }

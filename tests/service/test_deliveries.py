@@ -195,7 +195,7 @@ class TestFailures:
         key = subscribe(server, minutes=4_000, lifecycleNotificationUrl=LIFECYCLE)
         server.create()
         hooks.fails = lambda url: url == URL
-        pass_time(server, GIVE_UP / TICKS_PER_SECOND + 1_000, step=60)
+        pass_time(server, GIVE_UP / TICKS_PER_SECOND + 1_400, step=60)
         ((url, told),) = hooks.take()
         assert (url, told["lifecycleEvent"], told["subscriptionId"]) == (LIFECYCLE, "missed", key)
         hooks.fails = lambda _: False

@@ -316,6 +316,25 @@ class TestByKey:
 
         on(path, act)
 
+    def test_a_crowd_is_answered_though_not_all_of_it_waits(self, path: Path) -> None:
+        async def act(database: Database) -> None:
+            await self._fill(database)
+            ended: list[int] = []
+
+            async def one(number: int) -> list[tuple[object, ...]]:
+                found = await database.reader.fetch(self.NAMED, (1, f"{number % 20}"))
+                ended.append(number)
+                return found
+
+            tasks = [asyncio.ensure_future(one(number)) for number in range(400)]
+            await asyncio.sleep(0)
+            # The first, and those beyond the 256 that wait.
+            assert ended == [0, *range(257, 400)]
+            found = await asyncio.gather(*tasks)
+            assert found == [[(f"{number % 20}", number % 20 + 100)] for number in range(400)]
+
+        on(path, act)
+
     def test_they_are_of_the_state_that_the_turn_began_with(self, path: Path) -> None:
         async def act(database: Database) -> None:
             await self._fill(database)

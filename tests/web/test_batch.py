@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from base64 import b64encode
 from collections.abc import Callable
 from email.parser import BytesParser
@@ -13,6 +14,7 @@ import pytest
 from tests.server import HOST, LIST, NOWHERE, ORIGIN, PUBLISHED, READ, Answer, Server
 
 from adjoin.identity.clouds import PERSONAL_TENANT
+from adjoin.identity.parties import Parties
 from adjoin.store.tenants import NO_LICENCE
 
 BATCH: Final = "/beta/$batch"
@@ -354,6 +356,15 @@ def test_a_multipart_batch_is_answered_in_its_order(server: Server, ends: str, u
     ]
     assert multipart(server, *parts, ends=ends) == [200, [201, 201], 200, 201]
     assert number(server) == 3
+
+
+def test_a_change_set_does_not_look_at_the_folder_of_keys(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is carried out by another thread, within a transaction; the batch it is part of has looked."""
+    server.token()
+    looked: list[threading.Thread] = []
+    monkeypatch.setattr(Parties, "notice", lambda *_: looked.append(threading.current_thread()))
+    assert multipart(server, changes(making("first"), making("second"))) == [[201, 201]]
+    assert set(looked) == {threading.current_thread()}
 
 
 def test_a_change_set_is_carried_out_whole(server: Server) -> None:

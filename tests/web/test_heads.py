@@ -14,6 +14,7 @@ from adjoin.identity.keys import add_key, remove_key
 from adjoin.identity.verified import Proof
 from adjoin.store import tenants
 from adjoin.store.tenants import ACTIVE, SUSPENDED
+from adjoin.web import graph
 from adjoin.web.heads import Heads, Known, digest_of
 
 READ: Final = "DeviceManagementConfiguration.Read.All"
@@ -192,6 +193,20 @@ class TestASecondRequest:
         for _ in range(3):
             answer = server.call("POST", "/beta/$batch", parts, token=token)
             assert [each["status"] for each in answer.json["responses"]] == [200]
+
+    def test_that_is_a_batch_asks_nothing_anew_for_its_parts(
+        self, server: Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        token, headers = server.token(READ), {"content-type": "application/json"}
+        assert server.call("GET", LIST, headers=headers, token=token).status == 200
+        parts = {"requests": [{"id": "1", "method": "GET", "url": "/deviceManagement/domainJoinConnectors"}]}
+
+        async def let_in(*_: object) -> None:
+            raise AssertionError
+
+        monkeypatch.setattr(graph.Graph, "_let_in", let_in)
+        answer = server.call("POST", "/beta/$batch", parts, headers=headers, token=token)
+        assert [each["status"] for each in answer.json["responses"]] == [200]
 
     def test_to_the_connectors_api_is_not_let_in_by_it(self, server: Server) -> None:
         token = server.token(READ_WRITE)

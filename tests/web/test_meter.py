@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from tests.conftest import Opens
-from tests.server import LIST, Server
+from tests.server import LIST, PUBLISHED, Server
 
 from adjoin.web import exchange
 from adjoin.web.errors import BodyTooSlow
@@ -28,6 +28,16 @@ class TestLimit:
         meter = Meter(2)
         meter.under_way, meter.waiting = 100, 98
         assert not meter.crowded
+
+    def test_those_whose_body_has_not_been_asked_for_do_not_count(self, opens: Opens) -> None:
+        server = opens(max_requests=2)
+        token = server.token()
+
+        async def all_at_once() -> list[int]:
+            calls = (server.answer("POST", LIST, dict(PUBLISHED), token=token) for _ in range(6))
+            return [each.status for each in await asyncio.gather(*calls)]
+
+        assert server.run(all_at_once()) == [201] * 6
 
     def test_the_refusal_comes_before_any_work_and_says_when_to_try_again(self, opens: Opens) -> None:
         server = opens(max_requests=1)

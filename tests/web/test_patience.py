@@ -87,6 +87,25 @@ def test_whoever_else_ends_the_task_is_heard() -> None:
     on_a_loop(act)
 
 
+def test_whoever_else_ended_the_task_just_before_is_heard() -> None:
+    async def act(watch: Watch) -> None:
+        kept = []
+
+        async def wait() -> None:
+            with watch.until(60) as waiting:
+                kept.append(waiting)
+                await asyncio.Event().wait()
+
+        task = asyncio.create_task(wait())
+        await asyncio.sleep(0)
+        task.cancel()
+        kept[0].give_up()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    on_a_loop(act)
+
+
 def test_an_error_within_stays_what_it_is() -> None:
     async def act(watch: Watch) -> None:
         with pytest.raises(LookupError), watch.until(60):

@@ -58,6 +58,7 @@ def _check_issuer(claims: Claims, version: str, key: VerificationKey, trust: Tru
 
 def _caller(claims: Claims, times: Lifetime, version: str, trust: Trust) -> Caller:
     kind = _kind(claims)
+    text(claims, "uti")  # as Entra writes it, or a token is none of its form; nothing is made of it
     roles = texts(claims, "roles")
     tenant = guid(claims, "tid")
     return Caller(

@@ -33,6 +33,7 @@ def caller_of(claims: Claims, times: Lifetime, key: VerificationKey, trust: Trus
         raise InvalidIssuer
     _check_audience(claims, trust)
     _check_purpose(claims)
+    text(claims, "jti")  # RFC 7519, 4.1.7; nothing is made of it
     subject, client = required(claims, "sub"), _client(claims)
     kind = _kind(claims, external, subject, client)
     return Caller(

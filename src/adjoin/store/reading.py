@@ -21,12 +21,14 @@ Outcome: TypeAlias = "tuple[asyncio.Future[Any], Any, BaseException | None]"
 _Sought: TypeAlias = "tuple[str, asyncio.Future[list[tuple[Any, ...]]]]"
 
 _TOGETHER: Final = 64
+_MOST: Final = 256
+"""So many wait for the end of a turn at most; what is asked beyond is read at once, as if there were no others."""
 _ROWS: Final = msgspec.json.Decoder(dict[str, tuple[Any, ...]])
 _MISTAKES: Final = (apsw.BindingsError, apsw.MisuseError, apsw.ThreadingViolationError)
 
 
 class Reading:
-    """A session over one connection. Its coroutine never suspends."""
+    """A session over one connection, which answers at once: its coroutine does not suspend."""
 
     embedded = True
 
@@ -50,7 +52,7 @@ class Reading:
 
 
 class Turns(Reading):
-    """As `Reading`, with one transaction for all that is read in one turn of the event loop.
+    """As `Reading`, with one transaction for all that is read in one turn of the event loop. It may suspend to its end.
 
     To begin one costs as much as to read a row. What is ready in a turn has come before its first read, and so is told
     all that was kept when it came. What comes later stands behind the end of the transaction in the loop's queue.
@@ -71,17 +73,19 @@ class Turns(Reading):
     async def fetch(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         if isinstance(sql, ByKey):
             if self._sought is not None:
-                return await self._read_at_end(self._sought, sql, *parameters)
-            self._sought = {}
+                tenant, key = parameters
+                others = self._sought.setdefault((sql, tenant), [])  # type: ignore[arg-type]
+                if len(others) < _MOST:
+                    return await self._read_at_end(str(key), others)
+            else:
+                self._sought = {}
         return self._all(sql, parameters)
 
-    def _read_at_end(
-        self, sought: dict[tuple[ByKey, int], list[_Sought]], sql: ByKey, tenant: Any, key: Any
-    ) -> asyncio.Future[list[tuple[Any, ...]]]:
+    def _read_at_end(self, key: str, others: list[_Sought]) -> asyncio.Future[list[tuple[Any, ...]]]:
         if not self._begun:
             self._begin()
         answer: asyncio.Future[list[tuple[Any, ...]]] = self._loop.create_future()
-        sought.setdefault((sql, tenant), []).append((key, answer))
+        others.append((key, answer))
         return answer
 
     def _all(self, sql: str, parameters: Sequence[object]) -> list[tuple[Any, ...]]:

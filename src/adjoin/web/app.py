@@ -35,7 +35,6 @@ from adjoin.web.heads import Heads, Known, digest_of, own_id
 from adjoin.web.issuers import sources
 from adjoin.web.login import Login
 from adjoin.web.meter import Meter, may_read
-from adjoin.web.patience import next_turn
 from adjoin.web.proxies import Proxies, address_of, origin_of
 from adjoin.web.timing import Stopwatch
 
@@ -230,7 +229,7 @@ class Application:
             # Those of a turn of the loop are sent in a row: sending wakes the thread that writes, and whoever reads.
             # The first may be the only one, and waits for no others; check-ins come in crowds, and are in no hurry.
             if self._has_sent or request.digest is None:
-                await next_turn()
+                await meter.rest()
             else:
                 self._has_sent = True
                 asyncio.get_running_loop().call_soon(self._begin_turn)
@@ -352,7 +351,8 @@ def _headers(request: Request, response: Response, scheme: str) -> list[tuple[by
     own, request_id = response.headers, request.id.encode()
     client_id = request_id if request.client_id is request.id else request.client_id.encode()
     cached = bool(own) and "cache-control" in dict(own)
-    standing = _standing(scheme, request.origin, "origin" in request.headers, cached, response.content_type)
+    secure = scheme == "https" or request.origin.startswith("https:")
+    standing = _standing(secure, "origin" in request.headers, cached, response.content_type)
     headers = [(b"request-id", request_id), (b"client-request-id", client_id), *standing]
     for name, value in own:
         headers.append((name.encode(), value.encode("latin-1", "replace")))
@@ -363,10 +363,9 @@ def _headers(request: Request, response: Response, scheme: str) -> list[tuple[by
 
 @lru_cache(maxsize=256)
 def _standing(
-    scheme: str, origin: str, from_elsewhere: bool, cached: bool, content_type: str | None
+    secure: bool, from_elsewhere: bool, cached: bool, content_type: str | None
 ) -> tuple[tuple[bytes, bytes], ...]:
     """The headers that answers of one kind share. `cached`: they say themselves how they may be."""
-    secure = scheme == "https" or origin.startswith("https:")
     return (
         *_ALWAYS,
         *((_ONLY_HTTPS,) if secure else ()),

@@ -189,4 +189,4 @@ def _shown(response: Response) -> Sequence[tuple[str, str]]:
 
 def _apart(known: Known | None) -> Known | None:
     """The caller of a part. Which ways the batch's own headers may go says nothing of a part's."""
-    return None if known is None else Known(known.proof, known.tenant, known.generation)
+    return None if known is None else msgspec.structs.replace(known, passages={})

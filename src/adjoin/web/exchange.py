@@ -114,10 +114,10 @@ class Request(msgspec.Struct):
         If it `earns` more, what comes in does so, but a byte a second holds nobody for long.
         """
         self.begun = True
-        # The bodies of a turn of the loop are asked for in a row: asking wakes the thread that has them.
-        await next_turn()
         self.meter.waiting += 1
         try:
+            # The bodies of a turn of the loop are asked for in a row: asking wakes the thread that has them.
+            await next_turn()
             with self.meter.patience.until(patience) as waiting:
                 return await self._chunks(waiting if earns else None)
         finally:

@@ -108,7 +108,9 @@ class Graph:
         `generation` is that of the database before anything was read from it; None: what is read is true for now alone.
         """
         database, memory, known = self.installation.database, self.installation.memory, request.known
-        self.parties.notice(now)
+        if not isinstance(database, Within):
+            # A change set is carried out by another thread, with a transaction open; its batch has looked.
+            self.parties.notice(now)
         if known is None or not self.parties.still(known.proof, now):
             known = await self._proven(request, now)
         if way.batch:

@@ -29,7 +29,9 @@ _LEFT_OUT: Final = _PASSED_OVER | {_OWN}
 
 
 class Passage(msgspec.Struct, frozen=True):
-    """That a request may go some way, as its token and headers alone decide: what answers it, and the root there."""
+    """That a request may go some way, as its token and headers alone decide: what answers it, the root there, and what
+    the headers ask of the answer.
+    """
 
     operation: Callable[[Any], Awaitable[Any]]
     root: str

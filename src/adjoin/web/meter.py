@@ -12,7 +12,7 @@ from functools import partial
 from typing import Final, Literal, TypeAlias
 
 from adjoin.store.commits import Histogram
-from adjoin.web.patience import Watch
+from adjoin.web.patience import Watch, next_turn
 
 _SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
@@ -38,6 +38,14 @@ class Meter:
     def crowded(self) -> bool:
         """Whether there is work enough, so that one more is to be refused."""
         return self.under_way - self.waiting > self.limit
+
+    async def rest(self) -> None:
+        """Wait for the next turn of the event loop, as one on which no work is done meanwhile."""
+        self.waiting += 1
+        try:
+            await next_turn()
+        finally:
+            self.waiting -= 1
 
     def count(self, operation: str, status: int, seconds: float) -> None:
         """Count an answer. `operation` is one of a fixed set of names, never anything that a client can choose."""

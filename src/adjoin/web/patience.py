@@ -66,6 +66,7 @@ class Waiting:
 
     def __enter__(self) -> Waiting:
         self._task = asyncio.current_task()
+        self._cancelled = self._task.cancelling() if self._task is not None else 0
         self._watch.add(self)
         return self
 
@@ -77,7 +78,7 @@ class Waiting:
         """Wake the task, which then has waited too long."""
         self._watch.remove(self)
         if self._task is not None:
-            self._given_up, self._cancelled = True, self._task.cancelling()
+            self._given_up = True
             self._task.cancel()
 
     def __exit__(
