@@ -227,8 +227,8 @@ class Application:
                 response.headers.append(request.watch.header())
             status, headers = response.status, _headers(request, response, scope["scheme"])
             # Those of a turn of the loop are sent in a row: sending wakes the thread that writes, and whoever reads.
-            # The first may be the only one, and waits for no others; check-ins come in crowds, and are in no hurry.
-            if self._has_sent or request.digest is None:
+            # The first may be the only one, and waits for no others.
+            if self._has_sent:
                 await meter.rest()
             else:
                 self._has_sent = True
