@@ -109,6 +109,26 @@ class TestMigrate:
         assert migrate(path) is (revision != HEAD)
         assert schema(path) == schema(migrated)
 
+    def test_keeps_the_counts_and_goes_on_counting(self, path: Path) -> None:
+        connect(path).close()
+        upgrade_to(path, "0006")
+        add = (
+            "INSERT INTO domain_join_connectors (tenant, id, state, last_connection_date_time, "
+            "last_connection_date_time_ticks, version, version_folded) VALUES (1, ?1, ?2, '', 0, '', '')"
+        )
+        with contextlib.closing(connect(path)) as connection:
+            connection.execute(
+                "INSERT INTO tenants (number, id, name, licence, created) VALUES (1, 'x', 'x', 'x', 'x')"
+            )
+            connection.executemany(add, [("a", 0), ("b", 1), ("c", 1)])
+        migrate(path)
+        with contextlib.closing(connect(path)) as connection:
+            connection.execute(add, ("d", 2))
+            connection.execute("UPDATE domain_join_connectors SET state = 2 WHERE id = 'b'")
+            connection.execute("DELETE FROM domain_join_connectors WHERE id = 'a'")
+        kept = rows_of(path, "SELECT tenant, state, writer, number FROM connector_counts ORDER BY state")
+        assert kept == [(1, 0, 0, 0), (1, 1, 0, 1), (1, 2, 0, 2)]
+
     def test_keeps_the_audit_trail_in_order_and_whole(self, path: Path) -> None:
         connect(path).close()
         upgrade_to(path, "0005")

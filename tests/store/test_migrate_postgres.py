@@ -100,6 +100,21 @@ class TestSchema:
             before, there = there, _columns(empty, postgresql)
             assert before <= there, each
 
+    def test_what_is_there_is_counted(self, empty: str, postgresql: Databases) -> None:
+        """The wall between tenants holds the role that migrates, too."""
+        asyncio.run(_upgraded(empty, "0006"))
+        postgresql.server.run(
+            "INSERT INTO tenants (number, id, name, licence, created) "
+            "SELECT n, n, n, 'active', '' FROM generate_series(1, 2) AS n;"
+            "INSERT INTO domain_join_connectors (tenant, id, state, last_connection_date_time, "
+            "last_connection_date_time_ticks, version, version_folded) "
+            "SELECT 1 + n % 2, n, n % 3, n, n, n, n FROM generate_series(1, 12) AS n",
+            name_of(empty),
+        )
+        asyncio.run(migrate(empty))
+        kept = postgresql.rows_of(empty, "SELECT tenant, state, writer, number FROM connector_counts ORDER BY 1, 2")
+        assert kept == [(tenant, state, 0, 2) for tenant in (1, 2) for state in (0, 1, 2)]
+
 
 class TestMigrate:
     def test_makes_a_new_database_once(self, empty: str, postgresql: Databases) -> None:

@@ -1,5 +1,8 @@
 """Counts that need not look at each row: those that the database keeps by value, put right by what the clock changed.
 
+Triggers keep them, whoever writes. On PostgreSQL each connection that writes keeps a part of its own, by the number of
+its process, so that none waits for another; SQLite has one writer, whose number is 0.
+
 What is kept is true of rows in which nobody has been silent; the others stand together in the index on silence, and
 are counted there.
 """
@@ -7,11 +10,24 @@ are counted there.
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Final
 
 from adjoin.odata.bound import Bound, Constant, Field, Operation
 from adjoin.store.columns import Table
 from adjoin.store.silence import Silence
+from adjoin.store.statements import Everywhere
+from adjoin.store.tables import CONNECTORS
 from adjoin.store.where import Parameters
+
+TAKE_OVER: Final = Everywhere(
+    f"WITH ended AS (DELETE FROM {CONNECTORS.counts} WHERE writer <> 0 "
+    "AND (SELECT pg_try_advisory_xact_lock(hashtextextended('adjoin counts', 0))) "
+    "AND writer NOT IN (SELECT pid FROM pg_stat_activity WHERE pid IS NOT NULL) RETURNING tenant, state, number) "
+    f"INSERT INTO {CONNECTORS.counts} (tenant, state, writer, number) "
+    "SELECT tenant, state, 0, sum(number) FROM ended GROUP BY tenant, state "
+    f"ON CONFLICT (tenant, state, writer) DO UPDATE SET number = {CONNECTORS.counts}.number + excluded.number"
+)
+"""PostgreSQL: adds the parts of connections that have ended to those that belong to nobody, unless another does so."""
 
 
 def by_counts(table: Table, tenant: int, where: Bound | None, now: int) -> tuple[str, list[object]] | None:

@@ -106,7 +106,7 @@ class Session(Protocol):
 
     @property
     def embedded(self) -> bool:
-        """Whether it is SQLite, which keeps tables of counts by triggers and writes pages as JSON (`writing.py`)."""
+        """Whether it is SQLite, which writes pages as JSON (`writing.py`)."""
         ...
 
     def insert(self, insertion: Insertion, row: Sequence[object]) -> None:

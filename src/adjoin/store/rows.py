@@ -254,7 +254,7 @@ async def among(session: Session, table: Table, tenant: int, keys: Sequence[str]
 
 async def counts_soon(session: Session, table: Table, tenant: int, where: Bound | None, now: int) -> bool:
     """Whether a count is kept, and the clock changed few rows of it, so that it looks at few."""
-    if not session.embedded or table.silence is None or by_counts(table, tenant, where, now) is None:
+    if table.silence is None or by_counts(table, tenant, where, now) is None:
         return False
     return await silent_rows(session, table, table.silence, tenant, now) <= FEW_SILENT
 
@@ -268,7 +268,7 @@ async def count(
     among: Among | None = None,
 ) -> int:
     """How many rows the tenant has for which `where` holds; `among` as in Part."""
-    if session.embedded and (counted := by_counts(table, tenant, where, now)) is not None:
+    if (counted := by_counts(table, tenant, where, now)) is not None:
         sql, values = counted
         ((number,),) = await session.fetch(sql, values)
         return int(number)

@@ -166,11 +166,13 @@ CONNECTOR_KEYS: Final = Table(
 )
 
 
+# How many connectors of each state a tenant has: the sum over all writers, each of which keeps a part. SQLite has one.
 CONNECTOR_COUNTS: Final = Table(
     "connector_counts",
     METADATA,
     Column("tenant", Integer, ForeignKey("tenants.number", ondelete="CASCADE"), primary_key=True),
     Column("state", Integer, primary_key=True),
+    Column("writer", Integer, primary_key=True, server_default="0"),
     Column("number", _TYPES["ticks"], nullable=False),
     sqlite_strict=True,
     sqlite_with_rowid=False,

@@ -131,15 +131,16 @@ CREATE TABLE connector_keys (
 CREATE TABLE connector_counts (
 	tenant INTEGER NOT NULL, 
 	state INTEGER NOT NULL, 
+	writer INTEGER DEFAULT '0' NOT NULL, 
 	number INTEGER NOT NULL, 
-	PRIMARY KEY (tenant, state), 
+	PRIMARY KEY (tenant, state, writer), 
 	FOREIGN KEY(tenant) REFERENCES tenants (number) ON DELETE CASCADE
 )
  WITHOUT ROWID,
  STRICT;
-CREATE TRIGGER connectors_count_insert AFTER INSERT ON domain_join_connectors BEGIN INSERT INTO connector_counts VALUES (NEW.tenant, NEW.state, 1) ON CONFLICT DO UPDATE SET number = number + 1; END;
-CREATE TRIGGER connectors_count_delete AFTER DELETE ON domain_join_connectors BEGIN UPDATE connector_counts SET number = number - 1 WHERE tenant = OLD.tenant AND state = OLD.state; END;
-CREATE TRIGGER connectors_count_update AFTER UPDATE OF state ON domain_join_connectors WHEN NEW.state <> OLD.state BEGIN UPDATE connector_counts SET number = number - 1 WHERE tenant = OLD.tenant AND state = OLD.state; INSERT INTO connector_counts VALUES (NEW.tenant, NEW.state, 1) ON CONFLICT DO UPDATE SET number = number + 1; END;
+CREATE TRIGGER connectors_count_insert AFTER INSERT ON domain_join_connectors BEGIN INSERT INTO connector_counts VALUES (NEW.tenant, NEW.state, 0, 1) ON CONFLICT DO UPDATE SET number = number + 1; END;
+CREATE TRIGGER connectors_count_delete AFTER DELETE ON domain_join_connectors BEGIN UPDATE connector_counts SET number = number - 1 WHERE tenant = OLD.tenant AND state = OLD.state AND writer = 0; END;
+CREATE TRIGGER connectors_count_update AFTER UPDATE OF state ON domain_join_connectors WHEN NEW.state <> OLD.state BEGIN UPDATE connector_counts SET number = number - 1 WHERE tenant = OLD.tenant AND state = OLD.state AND writer = 0; INSERT INTO connector_counts VALUES (NEW.tenant, NEW.state, 0, 1) ON CONFLICT DO UPDATE SET number = number + 1; END;
 CREATE TABLE changes (
 	tenant INTEGER NOT NULL, 
 	sequence INTEGER NOT NULL, 
