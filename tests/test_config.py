@@ -154,6 +154,8 @@ class TestContradictions:
             ({"tls_key": Path("k")}, "go together"),
             ({"database": "postgresql://u:se/cret@h/d"}, "is no URL of a PostgreSQL database"),
             ({"database": "mysql://h/d"}, "sqlite:///"),
+            ({"database": ""}, "--database is empty"),
+            ({"database": "sqlite:///"}, "--database is empty"),
             ({"workers": 2}, "only with --database postgresql"),
             ({"workers": 0}, "workers"),
             ({"public_url": "host"}, "https://"),

@@ -181,6 +181,8 @@ def _check_database(config: Config) -> None:
             "--workers takes more than one process only with --database postgresql://…: "
             "SQLite takes one, which keeps the database in its own memory as far as it can."
         )
+    if database is not None and not database.removeprefix("sqlite:///"):
+        raise BadConfig("--database is empty (as is ADJOIN_DATABASE where a variable in it is not set).")
     if database is not None and "://" in database and not database.startswith("sqlite:///"):
         if config.database_url is None:
             raise BadConfig("--database takes a file, sqlite:///FILE, or postgresql://USER@HOST/NAME.")
