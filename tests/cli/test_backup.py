@@ -116,3 +116,14 @@ def test_only_the_full_check_finds_an_index_that_lacks_a_row(folder: Path) -> No
         connection.execute("UPDATE sqlite_schema SET sql = 'CREATE INDEX by_a ON pairs (b)' WHERE name = 'by_a'")
     assert "FAULT" not in out("check")
     assert "FAULT  database: " in run("check", "--full").stdout
+
+
+def test_only_the_full_check_finds_counts_that_are_wrong_and_a_recount_mends_them(folder: Path) -> None:
+    out("tenant", "list")
+    with contextlib.closing(apsw.Connection(str(folder / "adjoin.db"))) as connection:
+        connection.execute("INSERT INTO connector_counts SELECT number, 1, 0, 5 FROM tenants")
+    assert "counts" not in out("check")
+    result = run("check", "--full")
+    assert result.exit_code == 1
+    assert "FAULT  counts: 1 are not those of the rows; put them right: adjoin check --recount" in result.stdout
+    assert "ok     counts: those of the rows" in out("check", "--recount", "--full")

@@ -12,7 +12,7 @@ from tests.store.opened import Place, connector, guid, new_tenant, on, opened
 
 from adjoin.model import CONNECTOR, CONNECTOR_STATE
 from adjoin.odata.bound import Bound, Constant, Field, Operation, Sort
-from adjoin.store import rows, tenants
+from adjoin.store import counts, rows, tenants
 from adjoin.store.counts import by_counts
 from adjoin.store.database import Database, Session
 from adjoin.store.link import connect
@@ -110,6 +110,25 @@ def test_a_count_looks_at_no_row_that_was_heard(place: Place) -> None:
     assert on(place, act) == (42, 42)
 
 
+def test_what_is_wrong_is_found_and_put_right(place: Place) -> None:
+    async def act(database: Database) -> list[int]:
+        for number in (1, 2):
+            await new_tenant(database, number)
+            await database.write(lambda session, n=number: rows.insert(session, TABLE, n, connector(n), 1))  # type: ignore[misc]
+        found = [await counts.wrong(database.reader)]
+        for spoilt in (
+            "UPDATE connector_counts SET number = number + 1 WHERE tenant = 1",
+            "DELETE FROM connector_counts WHERE tenant = 2",
+            "INSERT INTO connector_counts (tenant, state, writer, number) VALUES (1, 2, 0, 7)",
+        ):
+            await database.write(lambda session, sql=spoilt: session.fetch(Everywhere(sql)))  # type: ignore[misc]
+            found.append(await counts.wrong(database.reader))
+        await database.write(counts.recount)
+        return [*found, await counts.wrong(database.reader), await rows.count(database.reader, TABLE, 1)]
+
+    assert on(place, act) == [0, 1, 2, 3, 0, 1]
+
+
 class TestOnPostgreSQL:
     """Each connection that writes keeps a part of the counts."""
 
@@ -170,9 +189,17 @@ class TestOnPostgreSQL:
         async def add(database: Database, number: int) -> None:
             await database.write(lambda session: rows.insert(session, TABLE, 1, connector(number), 1))
 
+        # The server takes a moment to end a connection that was closed.
+        still_there = Everywhere(
+            "SELECT 1 FROM connector_counts WHERE writer <> ?1 AND writer IN (SELECT pid FROM pg_stat_activity)"
+        )
+
         async def run() -> None:
             async with opened(place) as lives:
                 await add(lives, 100)
+                mine = await lives.write(lambda session: session.fetch(Everywhere("SELECT pg_backend_pid()")))
+                while await lives.reader.fetch(still_there, mine[0]):  # noqa: ASYNC110 - the server tells of no end
+                    await asyncio.sleep(0.01)
                 async with opened(place):
                     pass
                 parts = Everywhere("SELECT writer = 0, number FROM connector_counts ORDER BY 1")

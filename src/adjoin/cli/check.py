@@ -17,7 +17,7 @@ from adjoin.config import Config
 from adjoin.odata.errors import Refusal
 from adjoin.service.installation import Installation
 from adjoin.service.world import World
-from adjoin.store import tenants, text_index, texts
+from adjoin.store import counts, tenants, text_index, texts
 from adjoin.store.database import Session
 from adjoin.store.health import signs
 
@@ -35,12 +35,21 @@ class Finding:
 
 Full = Annotated[
     bool,
-    typer.Option("--full", help="Hold indexes against their rows, too (PostgreSQL: the text index); takes longer."),
+    typer.Option(
+        "--full",
+        help="Hold kept counts and indexes (PostgreSQL: the text index) against their rows, too; takes longer.",
+    ),
 ]
+Recount = Annotated[bool, typer.Option("--recount", help="Count connectors anew first; writes wait meanwhile.")]
 
 
 def check(
-    full: Full = False, json: Json = False, data_dir: DataDir = None, database: Database = None, config: Settings = None
+    full: Full = False,
+    recount: Recount = False,
+    json: Json = False,
+    data_dir: DataDir = None,
+    database: Database = None,
+    config: Settings = None,
 ) -> None:
     """Look at the data directory, the database, the keys and the tenants, and say what is wrong."""
     loaded = load(config, data_dir=data_dir, database=database)
@@ -48,6 +57,8 @@ def check(
     disk = _disk(loaded)
     if all(each.healthy for each in findings):
         try:
+            if recount:
+                run(loaded, _recount)
             inside = _inside if loaded.database_url is None else _inside_postgresql
             findings += run(loaded, partial(inside, full))
         except Refusal as refusal:
@@ -93,6 +104,10 @@ def _private(path: Path, what: str) -> Finding:
     return Finding(what, True, f"{path} is private (mode {mode:04o})")
 
 
+async def _recount(installation: Installation, _: World) -> None:
+    await installation.database.write(counts.recount)
+
+
 async def _inside(full: bool, installation: Installation, world: World) -> list[Finding]:
     found = [await _database(installation.database.reader, full)]
     return [*found, *await _also_inside(full, installation, world)]
@@ -105,11 +120,20 @@ async def _inside_postgresql(full: bool, installation: Installation, world: Worl
 
 async def _also_inside(full: bool, installation: Installation, world: World) -> list[Finding]:
     found = [await _writing(installation)]
+    if full:
+        found.append(await _counts(installation.database.reader))
     if full and await text_index.state(installation.database.reader) != text_index.OFF:
         whole = await texts.sound(installation.database.reader)
         says = "whole" if whole else "damaged; make it anew: adjoin text-index off, then adjoin text-index on"
         found.append(Finding("text index", whole, says))
     return [*found, *await _contents(installation, world)]
+
+
+async def _counts(reader: Session) -> Finding:
+    """What keeps the counts can be passed by: by a copy that runs no triggers, for one."""
+    if wrong := await counts.wrong(reader):
+        return Finding("counts", False, f"{wrong} are not those of the rows; put them right: adjoin check --recount")
+    return Finding("counts", True, "those of the rows")
 
 
 async def _contents(installation: Installation, world: World) -> list[Finding]:

@@ -14,14 +14,17 @@ from typing import Final
 
 from adjoin.odata.bound import Bound, Constant, Field, Operation
 from adjoin.store.columns import Table
+from adjoin.store.database import Session
 from adjoin.store.silence import Silence
 from adjoin.store.statements import Everywhere
 from adjoin.store.tables import CONNECTORS
 from adjoin.store.where import Parameters
 
+_LOCK: Final = 0x61646A63  # "adjc"
+
 TAKE_OVER: Final = Everywhere(
     f"WITH ended AS (DELETE FROM {CONNECTORS.counts} WHERE writer <> 0 "
-    "AND (SELECT pg_try_advisory_xact_lock(hashtextextended('adjoin counts', 0))) "
+    f"AND (SELECT pg_try_advisory_xact_lock({_LOCK})) "
     "AND writer NOT IN (SELECT pid FROM pg_stat_activity WHERE pid IS NOT NULL) RETURNING tenant, state, number) "
     f"INSERT INTO {CONNECTORS.counts} (tenant, state, writer, number) "
     "SELECT tenant, state, 0, sum(number) FROM ended GROUP BY tenant, state "
@@ -67,3 +70,27 @@ def value_sought(silence: Silence, where: Bound) -> int | None:
     if isinstance(left, Field) and left.declared.name == silence.property and isinstance(right, Constant):
         return right.value if isinstance(right.value, int) else None
     return None
+
+
+_BY_ROWS: Final = f"SELECT tenant, state, count(*) AS number FROM {CONNECTORS.name} GROUP BY tenant, state"
+_WRONG: Final = Everywhere(
+    f"SELECT count(*) FROM ({_BY_ROWS}) AS held FULL JOIN "
+    f"(SELECT tenant, state, sum(number) AS number FROM {CONNECTORS.counts} GROUP BY tenant, state) AS kept "
+    "ON kept.tenant = held.tenant AND kept.state = held.state "
+    "WHERE COALESCE(kept.number, 0) <> COALESCE(held.number, 0)"
+)
+
+
+async def wrong(session: Session) -> int:
+    """How many of all that are kept are not those of the rows. Looks at every row."""
+    ((number,),) = await session.fetch(_WRONG)
+    return int(number)
+
+
+async def recount(session: Session) -> None:
+    """Make all that are kept anew, in a transaction; whoever writes waits for its end."""
+    if not session.embedded:
+        # Statements that only add rows take no other lock.
+        await session.fetch(Everywhere(f"LOCK TABLE {CONNECTORS.name} IN SHARE ROW EXCLUSIVE MODE"))
+    await session.fetch(Everywhere(f"DELETE FROM {CONNECTORS.counts}"))
+    await session.fetch(Everywhere(f"INSERT INTO {CONNECTORS.counts} (tenant, state, number) {_BY_ROWS}"))
