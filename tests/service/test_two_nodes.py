@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import defaultdict
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
@@ -108,6 +109,25 @@ def test_every_event_is_told_once_and_in_order_while_both_deliver(nodes: Nodes, 
     for url, each in hooks.sent:
         told[url].append((each["changeType"], each["resourceData"]["id"]))
     assert told == dict.fromkeys(urls, events)
+
+
+def test_what_the_other_told_since_it_was_found_is_not_told_again(
+    nodes: Nodes, hooks: Hooks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subscribe(nodes[0])
+    key = nodes[0].create()["id"]
+    late = nodes[0].application.deliveries
+    begin_with, found = late._begin, list[Sequence[Delivery]]()
+
+    async def begin_late(chosen: Sequence[Delivery], now: int) -> None:
+        found.append(chosen)
+        await asyncio.to_thread(deliver, nodes[1])
+        await begin_with(chosen, now)
+
+    monkeypatch.setattr(late, "_begin", begin_late)
+    deliver(nodes[0])
+    assert [len(each) for each in found] == [1]
+    assert hooks.told() == [("created", key)]
 
 
 def test_what_the_clock_does_is_told_once(nodes: Nodes, hooks: Hooks) -> None:

@@ -14,7 +14,8 @@ from adjoin.store.statements import Everywhere
 
 _CLAIM: Final = (
     "UPDATE deliveries SET leased_by = ?3, leased_until = ?4 "
-    "WHERE tenant = ?1 AND subscription = ?2 AND leased_until <= ?5 RETURNING subscription"
+    "WHERE tenant = ?1 AND subscription = ?2 AND leased_until <= ?5 AND position = ?6 AND attempts = ?7 "
+    "AND warned = ?8 AND owed IS NOT DISTINCT FROM ?9 RETURNING subscription"
 )
 
 
@@ -67,10 +68,11 @@ async def due(session: Session, now: int, warn: int, limit: int) -> list[Deliver
 
 
 async def claim(session: Session, which: Iterable[Delivery], holder: str, now: int, until: int) -> set[tuple[int, str]]:
-    """Lease what nobody else holds, and say which that is."""
+    """Lease what nobody else holds, nor held since it was found to be due, and say which that is."""
     claimed: set[tuple[int, str]] = set()
     for each in which:
-        if await session.fetch(_CLAIM, (each.tenant, each.subscription, holder, until, now)):
+        as_found = (each.position, each.attempts, int(each.warned), each.owed)
+        if await session.fetch(_CLAIM, (each.tenant, each.subscription, holder, until, now, *as_found)):
             claimed.add((each.tenant, each.subscription))
     return claimed
 
