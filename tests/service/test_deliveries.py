@@ -12,7 +12,7 @@ from tests.hooks import LIFECYCLE, SUBSCRIPTIONS, URL, Hooks, deliver, die, open
 from tests.server import LIST, Server
 from tests.service.test_delta import hear
 
-from adjoin.odata.values import TICKS_PER_SECOND
+from adjoin.odata.values import TICKS_PER_SECOND, Instant
 from adjoin.service.courier import CONNECTIONS, Answer
 from adjoin.service.deliveries import AT_ONCE, BATCH, GIVE_UP, PER_HOST
 from adjoin.store import applications
@@ -313,6 +313,24 @@ class TestTheEnd:
         assert set(told) == {
             *("subscriptionId", "subscriptionExpirationDateTime", "tenantId", "clientState", "lifecycleEvent"),
         }
+
+    def test_one_that_is_renewed_while_it_is_reminded_is_reminded_of_its_new_end(
+        self, server: Server, hooks: Hooks
+    ) -> None:
+        key = subscribe(server, minutes=60, lifecycleNotificationUrl=LIFECYCLE)
+
+        async def carry(url: str, body: bytes, content_type: str) -> Answer:
+            ends = {"expirationDateTime": str(Instant.from_unix(server.clock.time + 3_600))}
+            renewed = await server.answer("PATCH", f"{SUBSCRIPTIONS}/{key}", ends, token=server.token())
+            assert renewed.status == 200
+            return await hooks(url, body, content_type)
+
+        server.application.deliveries._carry = carry
+        for _ in range(3):
+            pass_time(server, 44 * 60, step=60)
+            assert hooks.take() == []
+            pass_time(server, 60, step=60)
+            assert [url for url, _ in hooks.take()] == [LIFECYCLE]
 
     def test_it_goes_with_the_application_that_made_it(self, server: Server, hooks: Hooks) -> None:
         app, _ = server.add_app("listener")

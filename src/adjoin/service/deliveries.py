@@ -221,11 +221,7 @@ class Deliveries:
                 act = deliveries.drop
                 await self._database.write(lambda session: act(session, delivery.tenant, delivery.subscription))
                 return
-            await self._database.write(
-                lambda session: deliveries.settle(
-                    session, delivery.tenant, delivery.subscription, self._holder, outcome
-                )
-            )
+            await self._database.write(lambda session: deliveries.settle(session, delivery, self._holder, outcome))
         except StoreRefusal as refusal:
             self._log.warning("delivery not noted", subscription=delivery.subscription, why=refusal.message)
         except Exception as error:  # noqa: BLE001 - one subscription must not keep the others waiting

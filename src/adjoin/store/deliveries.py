@@ -87,13 +87,17 @@ class Outcome(NamedTuple):
     warned: bool
 
 
-async def settle(session: Session, tenant: int, subscription: str, holder: str, outcome: Outcome) -> None:
-    """Keep what came of an attempt, and let go of the lease if it is held still."""
+async def settle(session: Session, of: Delivery, holder: str, outcome: Outcome) -> None:
+    """Keep what came of an attempt, and let go of the lease if it is held still.
+
+    Who was warned of an end may have renewed the subscription before answering: of its new end nobody was warned.
+    """
     sql = (
-        "UPDATE deliveries SET position = ?4, attempts = ?5, due = ?6, owed = ?7, warned = ?8, leased_by = NULL, "
-        "leased_until = 0 WHERE tenant = ?1 AND subscription = ?2 AND leased_by = ?3"
+        "UPDATE deliveries SET position = ?4, attempts = ?5, due = ?6, owed = ?7, warned = CASE WHEN "
+        "(SELECT expiration_date_time_ticks FROM subscriptions WHERE tenant = ?1 AND id = ?2) = ?9 THEN ?8 ELSE 0 END, "
+        "leased_by = NULL, leased_until = 0 WHERE tenant = ?1 AND subscription = ?2 AND leased_by = ?3"
     )
-    await session.fetch(sql, (tenant, subscription, holder, *outcome[:4], int(outcome.warned)))
+    await session.fetch(sql, (of.tenant, of.subscription, holder, *outcome[:4], int(outcome.warned), of.ends_ticks))
 
 
 async def renewed(session: Session, tenant: int, subscription: str) -> None:
