@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from typing import Any, Final
@@ -11,7 +12,7 @@ from tests.conftest import Opens
 from tests.hooks import LIFECYCLE, SUBSCRIPTIONS, URL, Hooks, asked, deliver, opened, subscribe
 from tests.server import LIST, NOWHERE, ORIGIN, READ, SUBJECT, Answer, Server
 
-from adjoin.service import courier
+from adjoin.service import courier, subscriptions
 from adjoin.service.courier import TooSlow, Unreachable
 
 FAILED: Final = "Subscription validation request failed."
@@ -53,6 +54,22 @@ def test_create_answers_as_graph_does(server: Server, hooks: Hooks) -> None:
         "resource": "deviceManagement/domainJoinConnectors",
     }
     assert hooks.questions == [URL, LIFECYCLE]
+
+
+def test_a_tenant_has_no_more_than_its_number(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subscriptions, "MAX_PER_TENANT", 3)
+    subscribe(server)
+
+    async def at_once() -> list[Answer]:
+        token = server.token()
+        return await asyncio.gather(
+            *(server.answer("POST", SUBSCRIPTIONS, asked(server), token=token) for _ in range(4))
+        )
+
+    answers = server.run(at_once())
+    assert sorted(each.status for each in answers) == [201, 201, 400, 400]
+    assert len(server.call("GET", SUBSCRIPTIONS).json["value"]) == 3
+    refused(server.call("POST", SUBSCRIPTIONS, asked(server)), "The tenant has 3 subscriptions")
 
 
 def test_the_secret_of_the_client_is_shown_in_no_later_answer(server: Server) -> None:

@@ -52,15 +52,15 @@ class Desk:
 async def create(desk: Desk, change: Change, caller: Caller, values: Mapping[str, Value]) -> Stored:
     """A new subscription, once its receivers have answered, which may take seconds. Raises NotSubscribed."""
     whole = _whole(desk, caller, values, change.now)
-    if await deliveries.number(change.database.reader, change.tenant.number) >= MAX_PER_TENANT:
-        raise NotSubscribed(f"The tenant has {MAX_PER_TENANT} subscriptions, which is as many as it may have.")
+    await _check_number(change.database.reader, change.tenant.number)
     for url in dict.fromkeys(str(whole[name]) for name in _URLS if whole[name] is not None):
         await _ask(desk, url)
     tenant, registered = change.tenant.number, caller.issuer is None and caller.client_id != CLI_CLIENT
 
     async def act(session: Session) -> Stored | None:
-        # Nobody had to be told of what the clock did before.
-        if not await deliveries.number(session, tenant):
+        # Once more: others may have come while the receivers were asked.
+        if not await _check_number(session, tenant):
+            # Nobody had to be told of what the clock did before.
             await changes.tell_until(session, tenant, change.ticks, _BEHIND_ALL_KEYS)
         made = await rows.insert(session, _TABLE, tenant, whole, int(change.now * 1_000))
         if made is None:
@@ -77,6 +77,14 @@ async def create(desk: Desk, change: Change, caller: Caller, values: Mapping[str
     state, at = values.get("clientState"), _AT["clientState"]
     shown = None if state is None else str(state)
     return Stored((*made.row[:at], shown, *made.row[at + 1 :]), made.version)
+
+
+async def _check_number(session: Session, tenant: int) -> int:
+    """How many subscriptions the tenant has. Raises NotSubscribed if there may be no more."""
+    number = await deliveries.number(session, tenant)
+    if number >= MAX_PER_TENANT:
+        raise NotSubscribed(f"The tenant has {MAX_PER_TENANT} subscriptions, which is as many as it may have.")
+    return number
 
 
 async def renew(change: Change, key: str, values: Mapping[str, Value]) -> Stored | None:
