@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, Final
 
 import asyncpg
 import pytest
 from tests.postgresql import Databases, Server, asks, name_of
-from tests.store.jobs import COUNT, INSERT, Act, Wrong, count_and_put, in_one_group, names, put
+from tests.store.jobs import COUNT, INSERT, Act, Wrong, count_and_put, gather, in_one_group, names, put
 from tests.store.opened import connector, guid, new_tenant, on
 
 from adjoin.model import CONNECTOR
-from adjoin.store import postgres, rows
+from adjoin.store import link, postgres, rows
 from adjoin.store.database import Database, Overloaded, Session, Unavailable, Uncertain
 from adjoin.store.link import Link, Lost
 from adjoin.store.postgres import WRITE_LOCK, PostgreSQL
@@ -477,6 +477,32 @@ async def locked(url: str) -> AsyncIterator[None]:
     await connection.execute(f"SELECT pg_advisory_lock({WRITE_LOCK})")
     yield
     await connection.close()
+
+
+@pytest.mark.parametrize("kind", [gather, put])
+def test_what_is_locked_is_waited_for_once_by_all_who_write(
+    url: str, kind: Callable[[str], Act], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(link._SETTINGS, "lock_timeout", "200ms")
+    refused, refusal = list[Exception](), Link._refusal
+
+    def counted(of: Link, error: Exception) -> Exception:
+        refused.append(error)
+        return refusal(of, error)
+
+    async def act(database: Database) -> None:
+        connection = await asyncpg.connect(url)
+        await connection.execute("BEGIN; LOCK TABLE settings IN SHARE MODE")
+        monkeypatch.setattr(Link, "_refusal", counted)
+        try:
+            outcomes = await in_one_group(database, [kind(name) for name in "abcdef"])
+        finally:
+            await connection.close()
+        assert [(type(each), "lock timeout" in str(each)) for each in outcomes] == [(link.Busy, True)] * 6
+        assert [type(each) for each in refused] == [asyncpg.LockNotAvailableError]
+        assert await in_one_group(database, [kind("a"), kind("b")]) == ["a", "b"]
+
+    on(url, act)
 
 
 def test_reads_do_not_wait_for_who_writes(url: str) -> None:

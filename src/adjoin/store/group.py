@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from adjoin.store.database import Alike, Insertion, Session, Unavailable
-from adjoin.store.link import Gathered, Link, Lost, Row
+from adjoin.store.link import Busy, Gathered, Link, Lost, Row
 
 Act = Callable[[Session], Awaitable[Any]]
 
@@ -121,7 +121,8 @@ class _Asking:
 async def run(begin: Callable[[], Awaitable[Link]], jobs: Sequence[Job]) -> Ran:
     """Run the jobs; `begin` opens a transaction, and is called if one is needed.
 
-    Raises Undone, or Unavailable when the transaction cannot begin or its connection is gone.
+    Raises Undone, or Unavailable when the transaction cannot begin, its connection is gone, or the server is busy: each
+    alone would wait for it anew.
     """
     session = _Asking(begin)
     outcomes = [await _to_the_end(session, job, alone=len(jobs) == 1) for job in jobs]
@@ -131,7 +132,7 @@ async def run(begin: Callable[[], Awaitable[Link]], jobs: Sequence[Job]) -> Ran:
     if session.link is not None:
         try:
             await session.put_in()
-        except Lost:
+        except (Lost, Busy):
             raise
         except Exception as error:
             raise Undone(error) from error
@@ -151,7 +152,7 @@ async def _to_the_end(session: _Asking, job: Job, *, alone: bool) -> Outcome:
             if not run.waits_for.apart:
                 await session.put_in()
             rows = await link.fetch(run.waits_for.sql, run.waits_for.parameters)
-        except (Lost, CannotBegin):
+        except (Lost, CannotBegin, Busy):
             run.stop()
             raise
         except Exception as error:

@@ -43,6 +43,10 @@ class Lost(Unavailable):
     """The connection is gone, and with it what was under way; another may be had at once."""
 
 
+class Busy(Unavailable):
+    """The server cannot do it now, whoever asks: it is locked, full, or did not answer in time."""
+
+
 class Link:
     """An open connection, for one at a time."""
 
@@ -117,7 +121,9 @@ class Link:
         says = f"The database did not answer: {_said(error)}."
         if isinstance(error, TimeoutError):
             self.abandon()
-            return Unavailable(says)
+            return Busy(says)
+        if isinstance(error, _BUSY):
+            return Busy(says)
         if isinstance(error, asyncpg.QueryCanceledError):
             return TooSlow("What was asked for takes longer to find than a request may; ask for less at a time.")
         if isinstance(error, _GONE) or self.lost:
@@ -128,6 +134,7 @@ class Link:
 
 # Another command may drop the text index between two statements that ask it.
 _DROPPED: Final = (asyncpg.UndefinedFunctionError, asyncpg.UndefinedTableError)
+_BUSY: Final = (asyncpg.LockNotAvailableError, asyncpg.InsufficientResourcesError, asyncpg.PostgresIOError)
 # After these the server has ended the session, or cannot be heard any more. A server that only reads is not the one to
 # write to: the next connection may find another.
 _GONE: Final = (

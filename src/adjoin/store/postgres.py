@@ -19,7 +19,7 @@ from adjoin.store.commits import Commits
 from adjoin.store.database import Overloaded, Session, Unavailable, Uncertain
 from adjoin.store.group import Job, Outcome, Ran, Undone
 from adjoin.store.lines import Lines
-from adjoin.store.link import Link, Lost, connect
+from adjoin.store.link import Busy, Link, Lost, connect
 from adjoin.store.readers import Readers
 
 T = TypeVar("T")
@@ -150,7 +150,7 @@ class PostgreSQL:
             else:
                 await link.run("COMMIT")
         except Exception as error:  # noqa: BLE001 - whatever it is, those who wait have to hear of it
-            if ran.link is None and not link.lost:
+            if ran.link is None and not (link.lost or isinstance(error, Busy)):
                 # The database has something against a row, and so has taken none.
                 return await self._each_alone(jobs, error)
             return await self._not_kept(link, ran.outcomes, error)
