@@ -259,6 +259,29 @@ def test_a_name_that_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
         post(answering(OK), allowed="http://unknown.example", host="unknown.example")
 
 
+def test_a_name_that_cannot_be_encoded() -> None:
+    async def act() -> None:
+        with pytest.raises(Unreachable, match="not known"):
+            await courier._addresses(f"{'a' * 64}.example", 443)
+
+    asyncio.run(act())
+
+
+def test_nothing_is_kept_of_receivers_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def act() -> Courier:
+        carry = Courier(Allowed.parse(("*.example",)))
+        for number in range(5):
+            with pytest.raises(Unreachable):
+                await carry(f"https://{number}.example/", b"{}", "application/json")
+        return carry
+
+    async def addresses(*_: object) -> list[str]:
+        return []
+
+    monkeypatch.setattr(courier, "_addresses", addresses)
+    assert asyncio.run(act())._kept == {}
+
+
 def test_https_is_trusted_by_a_private_authority_and_by_no_other(tmp_path: Path) -> None:
     names = ["127.0.0.1", "localhost"]
     for folder in ("ours", "theirs"):

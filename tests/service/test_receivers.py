@@ -58,6 +58,10 @@ def test_what_is_listed_is_taken(url: str, host: str, port: int) -> None:
         "https://hooks.example.com/\r\nHost: evil",
         "https://hooks.example.com/\t",
         "https://h\u00f6oks.example.com/",
+        "https://a..inner.example/",
+        "https://.inner.example/",
+        f"https://{'a' * 64}.inner.example/",
+        f"https://{'a.' * 121}inner.example/",
         "https:///x",
         "https://hooks.example.com/" + "x" * 2_048,
     ],
@@ -76,6 +80,7 @@ PUBLIC: Final = ["93.184.216.34", "2606:2800:220:1:248:1893:25c8:1946", "64:ff9b
 PRIVATE: Final = [
     *("10.0.0.1", "172.16.0.1", "192.168.1.1", "127.0.0.1", "127.255.255.254", "::1", "fd00::1", "100.64.0.1"),
     *("::ffff:10.0.0.1", "::ffff:127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::", "2002:0a00:0001::1", "192.0.2.1"),
+    *("fec0::1", "3fff::1", "192.88.99.1"),
 ]
 NEVER: Final = [
     *("169.254.169.254", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe", "fe80::1", "fe80::1%eth0", "0.0.0.0", "::"),

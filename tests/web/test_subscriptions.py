@@ -72,6 +72,35 @@ def test_a_tenant_has_no_more_than_its_number(server: Server, monkeypatch: pytes
     refused(server.call("POST", SUBSCRIPTIONS, asked(server)), "The tenant has 3 subscriptions")
 
 
+def test_a_tenant_asks_few_receivers_at_a_time_and_holds_up_no_other(opens: Opens, hooks: Hooks) -> None:
+    asking, most, silent = 0, 0, asyncio.Event()
+
+    async def carry(url: str, body: bytes, content_type: str) -> courier.Answer:
+        nonlocal asking, most
+        if "silent" in url:
+            asking += 1
+            most = max(most, asking)
+            await silent.wait()
+            asking -= 1
+        return await hooks(url, body, content_type)
+
+    server = opens(carry=carry, webhook_allow=("*.example",))
+    other = server.add_tenant("other")
+    tokens = [server.token(tenant=each) for each in (None, other)]
+
+    async def act() -> list[int]:
+        bodies = [asked(server, notificationUrl=f"https://silent.example/{number}") for number in range(30)]
+        waiting = [
+            asyncio.ensure_future(server.answer("POST", SUBSCRIPTIONS, each, token=tokens[0])) for each in bodies
+        ]
+        made = await server.answer("POST", SUBSCRIPTIONS, asked(server), token=tokens[1])
+        silent.set()
+        return [made.status, *(each.status for each in await asyncio.gather(*waiting))]
+
+    assert server.run(act()) == [201] * 31
+    assert most == subscriptions.QUESTIONS_OF_TENANT
+
+
 def test_the_secret_of_the_client_is_shown_in_no_later_answer(server: Server) -> None:
     key = subscribe(server)
     assert server.call("GET", f"{SUBSCRIPTIONS}/{key}").json["clientState"] is None

@@ -1,5 +1,7 @@
 """Carries bodies to receivers: one POST each, to an address that was looked at, within bounds of time and size.
 
+How many at a time is for its users to bound: a wait for a turn here would be taken from the time that a receiver has.
+
 The name is resolved once, and what is connected to is what was checked. It follows no redirect and asks no proxy. HTTP
 is written and read here: a POST costs a tenth of what it does through the pool of httpcore (1.7 to 6 ms of processor
 time), and the requests that are served meanwhile wait for it.
@@ -11,7 +13,6 @@ import asyncio
 import re
 import socket
 import ssl
-from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,8 +93,7 @@ class Courier:
         self._first = asyncio.Lock()
         # A file that is none is found at the start.
         self._context = None if authorities is None else _trusting(authorities)
-        self._kept: defaultdict[Receiver, list[_Connection]] = defaultdict(list)
-        self._turns = asyncio.Semaphore(CONNECTIONS)
+        self._kept: dict[Receiver, list[_Connection]] = {}
 
     async def __call__(self, url: str, body: bytes, content_type: str) -> Answer:
         try:
@@ -103,7 +103,7 @@ class Courier:
             raise Unreachable(refusal.message) from None
         request = _request(url, receiver, body, content_type)
         try:
-            async with asyncio.timeout(SECONDS), self._turns:
+            async with asyncio.timeout(SECONDS):
                 return await self._carried(receiver, request)
         except TimeoutError:
             raise TooSlow(f"no answer within {SECONDS} seconds") from None
@@ -112,8 +112,7 @@ class Courier:
 
     async def _carried(self, receiver: Receiver, request: bytes) -> Answer:
         now = asyncio.get_running_loop().time()
-        while kept := self._kept[receiver]:
-            connection = kept.pop()
+        while (connection := self._taken(receiver)) is not None:
             if connection.usable(now):
                 try:
                     return await self._exchange(receiver, connection, request)
@@ -121,6 +120,15 @@ class Courier:
                     break  # the receiver had closed it; a new one tells whether it is there
             connection.drop()
         return await self._exchange(receiver, await self._connected(receiver), request)
+
+    def _taken(self, receiver: Receiver) -> _Connection | None:
+        kept = self._kept.get(receiver)
+        if kept is None:
+            return None
+        connection = kept.pop()
+        if not kept:
+            del self._kept[receiver]
+        return connection
 
     async def _exchange(self, receiver: Receiver, connection: _Connection, request: bytes) -> Answer:
         ends = True
@@ -136,7 +144,7 @@ class Courier:
 
     def _keep(self, receiver: Receiver, connection: _Connection) -> None:
         now = asyncio.get_running_loop().time()
-        self._kept[receiver].append(_Connection(connection.reader, connection.writer, now))
+        self._kept.setdefault(receiver, []).append(_Connection(connection.reader, connection.writer, now))
         if sum(map(len, self._kept.values())) > CONNECTIONS:
             self._tidy(now)
 
@@ -149,8 +157,8 @@ class Courier:
             if not kept:
                 del self._kept[receiver]
         if sum(map(len, self._kept.values())) > CONNECTIONS:
-            oldest = min(self._kept, key=lambda receiver: self._kept[receiver][0].since)
-            self._kept[oldest].pop(0).drop()
+            oldest = min(self._kept.values(), key=lambda kept: kept[0].since)
+            oldest.pop(0).drop()
 
     async def _connected(self, receiver: Receiver) -> _Connection:
         error: Exception = Unreachable(f"{receiver.host} has no address that may be called")
@@ -192,8 +200,9 @@ def _trusting(authorities: Path | None) -> ssl.SSLContext:
 async def _addresses(host: str, port: int) -> list[str]:
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError as error:
-        raise Unreachable(f"{host} is not known: {error.strerror}") from None
+    except (OSError, UnicodeError) as error:
+        # The second from a name that cannot be encoded.
+        raise Unreachable(f"{host} is not known: {getattr(error, 'strerror', None) or error}") from None
     return list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
 
 

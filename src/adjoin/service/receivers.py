@@ -22,6 +22,11 @@ _ENTRY: Final = re.compile(r"(?:(https?)://)?(\*|(?:\*\.)?[A-Za-z0-9_.-]+|\[[0-9
 _PORTS: Final = {"https": 443, "http": 80}
 # RFC 6052: an IPv4 address within.
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
+# Site-local (RFC 3879), for documentation (RFC 9637), relays of 6to4 (RFC 7526): Python takes them for public ones.
+_INNER: Final = tuple(map(ipaddress.ip_network, ("fec0::/10", "3fff::/20", "192.88.99.0/24")))
+# RFC 1035, 2.3.4.
+_MAX_HOST: Final = 253
+_MAX_LABEL: Final = 63
 
 
 class BadReceiver(Refusal):
@@ -94,7 +99,7 @@ class Allowed:
             return named
         if ip.is_link_local or ip.is_multicast or ip.is_unspecified or ip.is_reserved:
             return False
-        return named or ip.is_global
+        return named or (ip.is_global and not any(ip in each for each in _INNER))
 
 
 def _entry(text: str) -> Entry:
@@ -119,11 +124,16 @@ def _parsed(url: str) -> Receiver:
         port = split.port
     except ValueError:
         raise refusal from None
-    if split.scheme not in _PORTS or not split.hostname:
+    if split.scheme not in _PORTS or not split.hostname or not _may_be_a_name(split.hostname):
         raise refusal
     if "@" in split.netloc or split.fragment:
         raise NotSubscribed("A notification URL has no user, no password and no fragment.")
     return Receiver(split.scheme, split.hostname.lower(), port if port is not None else _PORTS[split.scheme])
+
+
+def _may_be_a_name(host: str) -> bool:
+    labels = host.removesuffix(".").split(".")
+    return len(host) <= _MAX_HOST and all(1 <= len(label) <= _MAX_LABEL for label in labels)
 
 
 def _plain(ip: Address) -> Address:

@@ -5,11 +5,14 @@ Source: Graph's pages on subscriptions; what they leave to each resource is deci
 
 from __future__ import annotations
 
+import asyncio
 import hmac
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
+from weakref import WeakValueDictionary
 
 from adjoin import model
 from adjoin.identity.caller import Caller
@@ -32,12 +35,36 @@ MAX_MINUTES: Final = 4_230
 
 MAX_PER_TENANT: Final = 5_000
 
+QUESTIONS: Final = 16
+"""How many receivers are asked for their consent at a time."""
+
+QUESTIONS_OF_TENANT: Final = 4
+
 _ENTITY: Final = model.SUBSCRIPTION
 _TABLE: Final = table_of(_ENTITY)
 _AT: Final = {each.name: at for at, each in enumerate(_ENTITY.properties)}
 _URLS: Final = ("notificationUrl", "lifecycleNotificationUrl")
 _TLS: Final = ("v1_2", "v1_3")
 _BEHIND_ALL_KEYS: Final = "~"
+
+
+class Questions:
+    """Turns of those who ask receivers for their consent, on one event loop.
+
+    So many are asked at a time, and fewer by one tenant: receivers that never answer hold up the subscriptions of their
+    tenant alone, and no deliveries.
+    """
+
+    def __init__(self) -> None:
+        self._all = asyncio.Semaphore(QUESTIONS)
+        self._of: WeakValueDictionary[int, asyncio.Semaphore] = WeakValueDictionary()
+
+    @asynccontextmanager
+    async def turn(self, tenant: int) -> AsyncIterator[None]:
+        """Waits for its turn."""
+        own = self._of.setdefault(tenant, asyncio.Semaphore(QUESTIONS_OF_TENANT))
+        async with own, self._all:
+            yield
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +74,7 @@ class Desk:
     allowed: Allowed
     carry: Carry
     world: World
+    questions: Questions = field(default_factory=Questions)
 
 
 async def create(desk: Desk, change: Change, caller: Caller, values: Mapping[str, Value]) -> Stored:
@@ -54,7 +82,8 @@ async def create(desk: Desk, change: Change, caller: Caller, values: Mapping[str
     whole = _whole(desk, caller, values, change.now)
     await _check_number(change.database.reader, change.tenant.number)
     for url in dict.fromkeys(str(whole[name]) for name in _URLS if whole[name] is not None):
-        await _ask(desk, url)
+        async with desk.questions.turn(change.tenant.number):
+            await _ask(desk, url)
     tenant, registered = change.tenant.number, caller.issuer is None and caller.client_id != CLI_CLIENT
 
     async def act(session: Session) -> Stored | None:
