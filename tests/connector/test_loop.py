@@ -88,7 +88,7 @@ class TestChecksIn:
 
 class TestComesThrough:
     @pytest.mark.parametrize("path", ["/v1", "/token", "/check-in"])
-    @pytest.mark.parametrize("what", ["request", "answer", "503", "429"])
+    @pytest.mark.parametrize("what", ["request", "answer", "200", "503", "429"])
     def test_what_is_lost_on_the_way(self, program: Program, path: str, what: str) -> None:
         program.network.lose = Times(path, what, 3)
         program.with_program(until_checked_in)
@@ -242,6 +242,26 @@ class TestEnds:
         program.server.run(act())
         assert entries(program.server) == []
 
+    def test_but_not_where_another_than_the_service_says_that_it_left(self, program: Program) -> None:
+        async def act() -> None:
+            async with program.service(FIRST) as service:
+                await service.sign_in(program.held, program.held.key)
+                program.network.lose = Times("/leave", "200", 1)
+                with pytest.raises(Unreachable, match="as an adjoin server does"):
+                    await service.leave(program.held)
+
+        program.server.run(act())
+        assert entries(program.server) == [("odj01", "active")]
+
+    def test_nor_enrols_by_the_word_of_another(self, program: Program) -> None:
+        async def act() -> None:
+            async with program.service(FIRST) as service:
+                program.network.lose = Times("/enroll", "200", 1)
+                with pytest.raises(Unreachable, match="as an adjoin server does"):
+                    await service.enrol("A" * 32, "odj02", "1.0.0.0", keys.new_key())
+
+        program.server.run(act())
+
 
 class TestNewKeys:
     def grow_old(self, program: Program) -> None:
@@ -260,7 +280,7 @@ class TestNewKeys:
         assert audited(program.server) == ["Create", "Patch", "Patch", "Renew key of"]
 
     @pytest.mark.parametrize(
-        ("path", "what"), list(itertools.product(["/key", "/token"], ["request", "answer", "503"]))
+        ("path", "what"), list(itertools.product(["/key", "/token"], ["request", "answer", "200", "503"]))
     )
     def test_come_through_what_is_lost(self, program: Program, path: str, what: str) -> None:
         old = program.held.key

@@ -21,6 +21,7 @@ from adjoin.connector.keys import BadKey
 from adjoin.connector.settings import Settings
 
 ROOT: Final = "/connector/v1"
+_ENROLLED: Final = {"tenant", "connector", "tokenPath", "audience", "scope", "keyExpires", "renewKeyAfter"}
 _ASSERTION: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _TIMEOUT: Final = httpx.Timeout(15.0)
 # A token that ends this soon is not begun with any more, in seconds.
@@ -121,7 +122,10 @@ class Service:
         """Become a connector. Raises a Fault."""
         proof = keys.proof(key, code=keys.digest_of_code(code))
         body = {"code": code, "name": name, "version": version, "proof": proof}
-        return self._json(await self._send("POST", f"{ROOT}/enroll", json=body))
+        said = self._json(await self._send("POST", f"{ROOT}/enroll", json=body))
+        if not said.keys() >= _ENROLLED:
+            raise self._stranger()
+        return said
 
     async def sign_in(self, settings: Settings, key: str) -> None:
         """Get a token with a key, whatever token there is. Raises a Fault."""
@@ -140,7 +144,11 @@ class Service:
         answer = await self._send("POST", settings.token_path, data=form)
         if answer.is_success:
             said = self._json(answer)
-            self._token = (str(said["access_token"]), self._clocks.steady() + float(said["expires_in"]))
+            try:
+                self._token = (str(said["access_token"]), self._clocks.steady() + float(said["expires_in"]))
+            except (KeyError, TypeError, ValueError):
+                self._token = None
+                raise self._stranger() from None
             return
         self._token = None
         raise self._not_signed_in(answer)
@@ -172,16 +180,18 @@ class Service:
                 tuple(said["work"]),
             )
         except (KeyError, TypeError, ValueError):
-            raise Unreachable(f"{self.server} does not answer as an adjoin server does.") from None
+            raise self._stranger() from None
 
-    async def offer_key(self, settings: Settings, key: str) -> dict[str, Any]:
-        """Have the server know the next key. Raises a Fault."""
+    async def offer_key(self, settings: Settings, key: str) -> tuple[float, float]:
+        """Have the server know the next key: when it expires, and when to renew it, as Unix seconds. Raises a Fault."""
         proof = {"proof": keys.proof(key, connector=settings.connector)}
-        return self._json(await self._as_connector(settings, f"{ROOT}/key", proof))
+        said = self._json(await self._as_connector(settings, f"{ROOT}/key", proof))
+        return seconds_of(said.get("keyExpires")), seconds_of(said.get("renewKeyAfter"))
 
     async def leave(self, settings: Settings) -> None:
         """Remove the connector's own entry. Raises a Fault."""
-        await self._as_connector(settings, f"{ROOT}/leave", {})
+        if (await self._as_connector(settings, f"{ROOT}/leave", {})).status_code != httpx.codes.NO_CONTENT:
+            raise self._stranger()
 
     async def _as_connector(self, settings: Settings, path: str, body: object, wait: int = 0) -> httpx.Response:
         for fresh in (False, True):
@@ -194,6 +204,10 @@ class Service:
         if answer.is_success:
             return answer
         raise self._refusal(answer)
+
+    def _stranger(self) -> Unreachable:
+        """Something else answered, such as a page of maintenance, which says of everything that it went well."""
+        return Unreachable(f"{self.server} does not answer as an adjoin server does.")
 
     def _refusal(self, answer: httpx.Response) -> Exception:
         error = _members(answer).get("error")

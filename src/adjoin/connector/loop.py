@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from adjoin.connector import health, keys, settings
-from adjoin.connector.api import Answer, Clocks, KeyNotKnown, Service, seconds_of
+from adjoin.connector.api import Answer, Clocks, KeyNotKnown, Service
 from adjoin.connector.faults import Unreachable
 from adjoin.connector.settings import Settings
 
@@ -174,12 +174,12 @@ class Connector:
             # On disk before the server knows it, so that it cannot get lost in between.
             held = self._keep(replace(held, next_key=keys.new_key()))
         try:
-            taken = await self._service.offer_key(held, held.next_key)
+            expires, renew_after = await self._service.offer_key(held, held.next_key)
         except KeyNotKnown:
             # The server counts on the new key already; what was lost is the word of it.
             await self._service.sign_in(held, held.next_key)
             held = self._keep(replace(held, key=held.next_key, next_key=""))
-            taken = await self._service.offer_key(held, held.key)
+            expires, renew_after = await self._service.offer_key(held, held.key)
         else:
             await self._service.sign_in(held, held.next_key)
         self._keep(
@@ -187,8 +187,8 @@ class Connector:
                 held,
                 key=held.next_key or held.key,
                 next_key="",
-                key_expires=seconds_of(taken.get("keyExpires")),
-                renew_key_after=seconds_of(taken.get("renewKeyAfter")),
+                key_expires=expires,
+                renew_key_after=renew_after,
             )
         )
         self._log("info", "The key was renewed.")
