@@ -358,6 +358,56 @@ class TestTheEnd:
         assert hooks.told() == [("created", key)]
 
 
+class TestAClockThatIsSetBack:
+    """What was written ahead of it holds nothing up until that time comes again."""
+
+    def test_what_waited_to_be_tried_again(self, server: Server, hooks: Hooks) -> None:
+        subscribe(server, minutes=2 * 24 * 60)
+        hooks.fails = lambda _: True
+        key = server.create()["id"]
+        deliver(server)
+        assert hooks.refused
+        hooks.fails = lambda _: False
+        server.clock.time -= DAY
+        deliver(server)
+        assert hooks.told() == [("created", key)]
+
+    def test_what_a_server_held_that_is_no_more(self, opens: Opens, server: Server, hooks: Hooks) -> None:
+        subscribe(server, minutes=2 * 24 * 60)
+        key = server.create()["id"]
+        begun = asyncio.Event()
+
+        async def carry(*_: object) -> Answer:
+            begun.set()
+            await asyncio.Event().wait()
+            raise AssertionError
+
+        async def begin() -> None:
+            server.application.deliveries._carry = carry
+            await server.application.deliveries.look()
+            await begun.wait()
+
+        server.run(begin())
+        die(server)
+        again = opened(opens, hooks)
+        again.clock.time -= DAY
+        deliver(again)
+        assert hooks.told() == [("created", key)]
+
+    def test_what_the_clock_does(self, server: Server, hooks: Hooks) -> None:
+        key = server.create(state="active")["id"]
+        hear(server, key)
+        subscribe(server, minutes=2 * 24 * 60)
+        deliver(server)
+        server.clock.time -= DAY
+        deliver(server)
+        hear(server, key)
+        deliver(server)
+        hooks.take()
+        pass_time(server, 3_600, step=600)
+        assert hooks.told() == [("updated", key)]
+
+
 def test_a_service_delivers_by_itself(opens: Opens, hooks: Hooks) -> None:
     heard = asyncio.Event()
 

@@ -25,7 +25,7 @@ from adjoin.service.world import World
 from adjoin.store import changes, deliveries, revocations
 from adjoin.store.changes import Change
 from adjoin.store.database import Database, Session, StoreRefusal
-from adjoin.store.deliveries import Delivery, Lease, Outcome
+from adjoin.store.deliveries import Clock, Delivery, Lease, Outcome
 from adjoin.store.tables import table_of
 from adjoin.store.tenants import find_by_number
 
@@ -49,6 +49,9 @@ LEASE: Final = 30 * TICKS_PER_SECOND
 
 NOTICED: Final = 2.0
 """Seconds in which every node that lives has noticed that a subscription is no more, and stopped telling it."""
+
+_SKEW: Final = 60 * TICKS_PER_SECOND
+"""How far the clocks of two nodes may be apart before one is taken for wrong."""
 
 _LATER: Final = 60 * TICKS_PER_SECOND
 _LONGEST_WAIT: Final = 600.0
@@ -152,7 +155,7 @@ class Deliveries:
             for tenant in subscribed:
                 await self._note_turns(tenant, now)
             for most in _DUE_AT_ONCE:
-                due = await deliveries.due(reader, now, now + WARN, most)
+                due = await deliveries.due(reader, _clock(now), now + WARN, most)
                 chosen = self._chosen(due)
                 # What is first in line may be of hosts that are told as much as they can be; others are behind it.
                 if len(due) < most or len(chosen) == self._room():
@@ -199,7 +202,7 @@ class Deliveries:
         if not chosen:
             return
         claimed = await self._database.write(
-            lambda session: deliveries.claim(session, chosen, self._holder, now, now + LEASE)
+            lambda session: deliveries.claim(session, chosen, self._holder, _clock(now), now + LEASE)
         )
         for each in chosen:
             if (each.tenant, each.subscription) in claimed:
@@ -210,7 +213,10 @@ class Deliveries:
                 task.add_done_callback(partial(self._ended, each))
 
     def _ended(self, delivery: Delivery, _: asyncio.Task[None]) -> None:
-        self._hosts[_host(delivery.url)] -= 1
+        host = _host(delivery.url)
+        self._hosts[host] -= 1
+        if not self._hosts[host]:
+            del self._hosts[host]
         del self._running[delivery.tenant, delivery.subscription]
         self._wake.set()
 
@@ -308,8 +314,15 @@ class Deliveries:
         return Instant.from_unix(self._world.now()).ticks
 
 
+def _clock(now: int) -> Clock:
+    return Clock(now, now + int(_LONGEST_WAIT) * TICKS_PER_SECOND + _SKEW, now + LEASE + _SKEW)
+
+
 async def _note_some_turns(session: Session, tenant: int, now: int) -> int:
-    told = await changes.told_until(session, tenant) or (now, _BEHIND_ALL_KEYS)
+    told = await changes.told_until(session, tenant)
+    if told is None or told[0] > now + _SKEW:
+        # A clock that was ahead was set back: what happens until then would be told by nobody.
+        told = (now, _BEHIND_ALL_KEYS)
     found = await changes.turns(session, _TABLE, tenant, told, now, _TURNS_AT_ONCE)
     for each in found:
         changes.append(session, tenant, each.key, each.kind, now)

@@ -14,8 +14,8 @@ from adjoin.store.statements import Everywhere
 
 _CLAIM: Final = (
     "UPDATE deliveries SET leased_by = ?3, leased_until = ?4 "
-    "WHERE tenant = ?1 AND subscription = ?2 AND leased_until <= ?5 AND position = ?6 AND attempts = ?7 "
-    "AND warned = ?8 AND owed IS NOT DISTINCT FROM ?9 RETURNING subscription"
+    "WHERE tenant = ?1 AND subscription = ?2 AND (leased_until <= ?5 OR leased_until > ?10) "
+    "AND position = ?6 AND attempts = ?7 AND warned = ?8 AND owed IS NOT DISTINCT FROM ?9 RETURNING subscription"
 )
 
 
@@ -50,7 +50,15 @@ async def add(session: Session, tenant: int, subscription: str, position: int, *
     await session.fetch(sql, (tenant, subscription, position, int(registered)))
 
 
-async def due(session: Session, now: int, warn: int, limit: int) -> list[Delivery]:
+class Clock(NamedTuple):
+    """The time it is. What is `due` later than that, or leased until later, was written by a clock that is set back."""
+
+    now: int
+    due: int
+    leased: int
+
+
+async def due(session: Session, clock: Clock, warn: int, limit: int) -> list[Delivery]:
     """What there is to do now and nobody does, in order of tenants; subscriptions that end before `warn` are warned."""
     sql = Everywhere(
         "SELECT d.tenant, t.id, s.id, s.application_id, s.change_type, s.client_state, s.notification_url, "
@@ -58,21 +66,25 @@ async def due(session: Session, now: int, warn: int, limit: int) -> list[Deliver
         "coalesce(c.last, 0), d.registered, d.attempts, d.owed, d.warned FROM deliveries d "
         "JOIN subscriptions s ON s.tenant = d.tenant AND s.id = d.subscription "
         "JOIN tenants t ON t.number = d.tenant LEFT JOIN change_counters c ON c.tenant = d.tenant "
-        "WHERE d.due <= ?1 AND d.leased_until <= ?1 AND s.expiration_date_time_ticks > ?1 AND "
+        "WHERE (d.due <= ?1 OR d.due > ?4) AND (d.leased_until <= ?1 OR d.leased_until > ?5) "
+        "AND s.expiration_date_time_ticks > ?1 AND "
         "(d.position < coalesce(c.last, 0) OR d.owed IS NOT NULL OR (d.warned = 0 AND "
         "s.lifecycle_notification_url IS NOT NULL AND s.expiration_date_time_ticks <= ?2)) "
         "ORDER BY d.due, d.tenant, d.subscription LIMIT ?3"
     )
-    found = await session.fetch(sql, (now, warn, limit))
+    found = await session.fetch(sql, (clock.now, warn, limit, clock.due, clock.leased))
     return [Delivery._make((*each[:12], bool(each[12]), *each[13:15], bool(each[15]))) for each in found]
 
 
-async def claim(session: Session, which: Iterable[Delivery], holder: str, now: int, until: int) -> set[tuple[int, str]]:
+async def claim(
+    session: Session, which: Iterable[Delivery], holder: str, clock: Clock, until: int
+) -> set[tuple[int, str]]:
     """Lease what nobody else holds, nor held since it was found to be due, and say which that is."""
     claimed: set[tuple[int, str]] = set()
     for each in which:
         as_found = (each.position, each.attempts, int(each.warned), each.owed)
-        if await session.fetch(_CLAIM, (each.tenant, each.subscription, holder, until, now, *as_found)):
+        given = (each.tenant, each.subscription, holder, until, clock.now, *as_found, clock.leased)
+        if await session.fetch(_CLAIM, given):
             claimed.add((each.tenant, each.subscription))
     return claimed
 
