@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any, Final
@@ -152,6 +154,54 @@ def test_a_file_that_does_not_belong_is_logged_and_changes_nothing(folder: Path)
     (folder / "notes.txt").unlink()
     add_key(folder, NOW)
     assert live.changed(NOW + 3)
+
+
+def test_a_mode_that_is_put_right_is_noticed(folder: Path) -> None:
+    """It is what the refusal advises, and shows neither in the folder's time nor in its names."""
+    live = LiveRing(folder, NOW)
+    new = add_key(folder, NOW).signing.kid
+    (folder / "key-000002.pem").chmod(0o644)
+    with capture_logs():
+        assert not live.changed(NOW + 1)
+    (folder / "key-000002.pem").chmod(0o600)
+    assert live.changed(NOW + 2)
+    assert live.ring.signing.kid == new
+
+
+def test_a_system_that_is_short_of_files_for_a_moment_delays_a_change(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live = LiveRing(folder, NOW)
+    add_key(folder, NOW)
+    listdir = os.listdir
+
+    def refuse(path: Any) -> list[str]:
+        # By its handle, which takes another one; the names that are looked at first are still to be had.
+        if isinstance(path, int):
+            raise OSError(errno.EMFILE, "Too many open files")
+        return listdir(path)
+
+    with monkeypatch.context() as short, capture_logs() as logs:
+        short.setattr(os, "listdir", refuse)
+        assert not live.changed(NOW + 1)
+    assert ["Too many open files" in line["reason"] for line in logs] == [True]
+    assert live.changed(NOW + 2)
+
+
+def test_a_reason_why_the_keys_are_not_read_is_logged_when_it_comes_up(folder: Path) -> None:
+    live = LiveRing(folder, NOW)
+    add_key(folder, NOW)
+    with capture_logs() as logs:
+        for second, mode in enumerate((0o750, 0o750, 0o755, 0o755, 0o700), 1):
+            folder.chmod(mode)
+            live.changed(NOW + second)
+    found = [re.findall(r"mode is (\d+)", line.get("reason", "")) for line in logs]
+    assert found == [["0750"], ["0755"], []]
+    add_key(folder, NOW)
+    folder.chmod(0o755)
+    with capture_logs() as again:
+        live.changed(NOW + 6)
+    assert [line["event"] for line in again] == ["keys not read again"]
 
 
 def test_a_folder_that_goes_away_changes_nothing(folder: Path, tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ _Stamp: TypeAlias = tuple[int, tuple[str, ...]]
 class LiveRing:
     """The keys in a folder, read again when the folder changes.
 
-    A change that can't be used is logged and leaves the keys as they were: a service that runs is not brought down by
-    a file that is dropped into its folder.
+    A change that can't be used is logged and leaves the keys as they were until it can: a service that runs is not
+    brought down by a file that is dropped into its folder.
     """
 
     def __init__(self, folder: Path, now: float) -> None:
@@ -26,6 +26,7 @@ class LiveRing:
         self._folder = folder
         self._seen = _stamp(folder)
         self._loaded = open_ring(folder, now)
+        self._refused: str | None = None
         self.ring = self._loaded.at(now)
         """The keys that sign and verify now."""
         self._looked = now
@@ -42,21 +43,28 @@ class LiveRing:
             return False
         self._looked = now
         stamp = _stamp(self._folder)
-        if stamp != self._seen:
-            # The stamp is from before the reading, so that what changes meanwhile is read the next time.
+        if stamp == self._seen:
+            self._refused = None
+        elif self._read(now):
+            # The stamp is from before the reading, so that what changes meanwhile is read the next time. One of a
+            # reading that failed is not kept: what puts that right need not show in it, such as another mode.
             self._seen = stamp
-            self._read(now)
         before, self.ring = self.ring, self._loaded.at(now)
         return list(before.verification) != list(self.ring.verification)
 
-    def _read(self, now: float) -> None:
+    def _read(self, now: float) -> bool:
         log = structlog.get_logger("adjoin.keys")
         try:
             self._loaded = open_ring(self._folder, now)
-        except KeyRefusal as refusal:
-            log.error("keys not read again", reason=refusal.message)
-            return
+        except (KeyRefusal, OSError) as error:
+            # It is tried again every second, and at tokens with an unknown key: the log need not hear of each.
+            if str(error) != self._refused:
+                self._refused = str(error)
+                log.error("keys not read again", reason=self._refused)
+            return False
+        self._refused = None
         log.info("keys read again", signing=self._loaded.signing.kid, keys=len(self._loaded.verification))
+        return True
 
 
 def _stamp(folder: Path) -> _Stamp | None:
