@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import http.client
+import itertools
 import json
 import os
 import shlex
@@ -28,7 +29,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from msgspec.structs import replace
 
-from adjoin.cli.listener import BadCertificate, Listener, claim_address, look_of
+from adjoin.cli.listener import BadCertificate, Certificate, Listener, claim_address, look_of
 from adjoin.config import BadConfig, Config, load
 from adjoin.identity.certificates import AUTHORITY_FILE, CA_FILE, SERVER_FILE, ensure
 from adjoin.identity.folder import FileBroken
@@ -272,6 +273,31 @@ class TestByTheClock:
             assert await asyncio.to_thread(serial_at, config.port) == before
             clock[0] += 61 * 86_400
             await asyncio.to_thread(until, lambda: serial_at(config.port) != before)
+            listener.stop()
+            await asyncio.wait_for(running, _PATIENCE)
+
+        asyncio.run(act())
+
+    def test_it_is_looked_at_again_whatever_one_look_met(self, tmp_path: Path) -> None:
+        config = Config(port=claim_address("127.0.0.1", 0), data_dir=tmp_path, tls=True)
+        own, again = look_of(config, time.time), threading.Event()
+        assert own is not None
+        certificate = own()
+        looks = itertools.count(1)
+
+        def look() -> Certificate:
+            match next(looks):
+                case 2:
+                    raise RuntimeError("can't start new thread")
+                case 3:
+                    again.set()
+            return certificate
+
+        async def act() -> None:
+            listener = Listener(cast("Application", None), config, look)
+            running = asyncio.create_task(listener.run(every=0.01))
+            assert await listener.listening()
+            assert await asyncio.to_thread(again.wait, _PATIENCE)
             listener.stop()
             await asyncio.wait_for(running, _PATIENCE)
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
+import structlog
+from structlog.testing import capture_logs
 from tests.postgresql import Databases
 from tests.store.opened import on
 
@@ -15,7 +18,8 @@ from adjoin.service import key_sharing
 from adjoin.service.key_sharing import KeySharing
 from adjoin.store.database import Database, Unavailable
 
-NOW = 1_800_000_000
+NOW: Final = 1_800_000_000
+PATIENCE: Final = 20.0
 
 
 @pytest.fixture
@@ -75,8 +79,11 @@ def test_of_two_that_change_at_once_neither_is_lost(url: str, tmp_path: Path) ->
     on(url, act)
 
 
-def test_a_node_notices_by_itself_and_outlives_a_database_that_does_not_answer(
-    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "met", [Unavailable("The database is gone."), RuntimeError("can't start new thread"), OSError("no more files")]
+)
+def test_a_node_notices_by_itself_whatever_one_look_meets(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, met: Exception
 ) -> None:
     monkeypatch.setattr(key_sharing, "LOOK_SECONDS", 0.01)
     a, b = tmp_path / "a", tmp_path / "b"
@@ -86,7 +93,7 @@ def test_a_node_notices_by_itself_and_outlives_a_database_that_does_not_answer(
     async def fails_once(sharing: KeySharing) -> bool:
         if not looked.is_set():
             looked.set()
-            raise Unavailable("The database is gone.")
+            raise met
         return await look(sharing)
 
     async def act(database: Database) -> None:
@@ -97,8 +104,39 @@ def test_a_node_notices_by_itself_and_outlives_a_database_that_does_not_answer(
         two.start()
         await looked.wait()
         await one.change(lambda: keys.add_key(a, NOW))
-        while kids(b) != kids(a):  # noqa: ASYNC110 - what is waited for is on disk
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(PATIENCE):
+            while kids(b) != kids(a):  # noqa: ASYNC110 - what is waited for is on disk
+                await asyncio.sleep(0.01)
         await two.stop()
 
+    with capture_logs() as logs:
+        on(url, act)
+    expected = ("warning", "shared keys not read") if isinstance(met, Unavailable) else ("error", "fault")
+    assert [(line["log_level"], line["event"]) for line in logs] == [expected]
+
+
+def test_stopping_does_not_raise_what_the_looking_ended_with(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A log that cannot be written to ends even what goes on after everything else."""
+    monkeypatch.setattr(key_sharing, "LOOK_SECONDS", 0.0)
+    ended = asyncio.Event()
+
+    async def fails(_: KeySharing) -> bool:
+        raise RuntimeError("can't start new thread")
+
+    class Unwritable:
+        def error(self, *_: object, **__: object) -> None:
+            ended.set()
+            raise BrokenPipeError
+
+    async def act(database: Database) -> None:
+        sharing = KeySharing(database, tmp_path / "a")
+        sharing.start()
+        async with asyncio.timeout(PATIENCE):
+            await ended.wait()
+        await sharing.stop()
+
+    monkeypatch.setattr(KeySharing, "look", fails)
+    monkeypatch.setattr(structlog, "get_logger", lambda _: Unwritable())
     on(url, act)

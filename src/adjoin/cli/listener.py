@@ -159,7 +159,10 @@ class Listener:
                 await asyncio.wait_for(self._wake.wait(), every)
             self._wake.clear()
             if self._look is not None and not self._stopped.is_set():
-                await self._refresh(self._look)
+                try:
+                    await self._refresh(self._look)
+                except Exception as error:  # noqa: BLE001 - it must go on, whatever one look meets
+                    _LOG.error("fault", exc_info=error)
 
     async def _refresh(self, look: Look) -> None:
         """Go over to another certificate, if there is one. One that cannot be served changes nothing."""

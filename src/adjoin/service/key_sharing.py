@@ -7,7 +7,6 @@ node signs every node accepts, and a key that was rotated or retired on one is s
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, TypeVar
@@ -74,18 +73,22 @@ class KeySharing:
         self._task = asyncio.get_running_loop().create_task(self._look_on(), name="key-sharing")
 
     async def stop(self) -> None:
+        """Look no more. What the looking ended with is not raised: whoever stops has more to let go of."""
         if self._task is not None:
             self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.gather(self._task, return_exceptions=True)
 
     async def _look_on(self) -> None:
+        log = structlog.get_logger("adjoin.keys")
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             try:
                 await self.look()
             except (KeyRefusal, StoreRefusal) as refusal:
-                structlog.get_logger("adjoin.keys").warning("shared keys not read", reason=refusal.message)
+                log.warning("shared keys not read", reason=refusal.message)
+            except Exception as error:
+                # It must go on, whatever one look meets: without it the node never hears of a rotation again.
+                log.error("fault", exc_info=error)
 
     async def _written(self) -> bytes:
         return msgspec.msgpack.encode(await asyncio.to_thread(keys.files, self._folder))
