@@ -17,7 +17,17 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from adjoin.identity.keys import KeyFileBroken, KeyFileUnsafe, KeyInUse, KeyRefusal, add_key, open_ring
+from adjoin.identity.keys import (
+    KeyFileBroken,
+    KeyFileUnsafe,
+    KeyInUse,
+    KeyRefusal,
+    add_key,
+    files,
+    open_ring,
+    remove_key,
+    tried,
+)
 
 FIRST: Final = "key-000001.pem"
 
@@ -366,3 +376,35 @@ def test_a_crash_before_the_link_leaves_no_key(folder: Path, monkeypatch: pytest
             open_ring(folder)
     assert not [name for name in os.listdir(folder) if not name.startswith(".")]
     assert len(open_ring(folder).verification) == 1
+
+
+# --- trying a change
+
+
+def test_a_change_that_is_tried_leaves_the_keys_and_the_folder_as_they_are(made: Path) -> None:
+    before, held = open_ring(made), files(made)
+    ring, left = tried(made, held, add_key)
+    assert ring.signing.kid not in before.verification
+    assert [each.name for each in left] == [FIRST, "key-000002.pem"]
+    assert left[0] == held[0]
+    assert open_ring(made).jwks() == before.jwks()
+    assert os.listdir(made) == [FIRST]
+
+
+def test_a_key_that_cannot_go_is_refused_by_the_folder_that_it_is_in(made: Path) -> None:
+    kid = open_ring(made).signing.kid
+    with pytest.raises(KeyInUse) as refused:
+        tried(made, files(made), lambda folder: remove_key(folder, kid, 0))
+    assert refused.value.message.startswith(f"{made}: the key {kid} signs")
+    assert os.listdir(made) == [FIRST]
+
+
+def test_a_disk_on_which_nothing_can_be_tried(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = files(made)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(os, "mkdir", refuse)
+    with pytest.raises(KeyFileBroken, match=r"cannot be changed \(Read-only file system\)"):
+        tried(made, held, add_key)

@@ -27,7 +27,7 @@ def rotate(json: Json = False, data_dir: DataDir = None, database: Database = No
     loaded = load(config, data_dir=data_dir, database=database)
 
     async def act(installation: Installation, world: World) -> KeyRing:
-        return await installation.change_keys(lambda: add_key(loaded.keys_dir, world.now()))
+        return await installation.change_keys(lambda folder: add_key(folder, world.now()))
 
     kid = run(loaded, act).signing.kid
     if json:
@@ -63,7 +63,7 @@ def retire(
     loaded = load(config, data_dir=data_dir, database=database)
 
     async def act(installation: Installation, world: World) -> bool:
-        return await installation.change_keys(lambda: remove_key(loaded.keys_dir, kid, world.now(), at_once=now))
+        return await installation.change_keys(lambda folder: remove_key(folder, kid, world.now(), at_once=now))
 
     if not run(loaded, act):
         raise NoSuchKey(f"There is no key '{kid}'; `adjoin key list` shows those there are.")

@@ -12,12 +12,13 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
@@ -26,6 +27,8 @@ from joserfc.jwk import ECKey, RSAKey
 from joserfc.jws import JWSRegistry
 
 from adjoin.odata.errors import Refusal
+
+T = TypeVar("T")
 
 ALGORITHMS: Final = ("RS256", "ES256")
 """The signature algorithms that can be trusted at all; both are asymmetric (RFC 8725, 3.1 and 3.2)."""
@@ -52,6 +55,7 @@ class KeyRefusal(Refusal):
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"{path}: {reason}")
         self.path = path
+        self.reason = reason
 
 
 class KeyFileUnsafe(KeyRefusal):
@@ -210,6 +214,23 @@ def mirror(folder: Path, wanted: Iterable[KeyFile]) -> None:
             os.fsync(handle)
         except OSError as error:
             raise KeyFileBroken(folder, f"its keys cannot be renewed ({error.strerror})") from error
+
+
+def tried(folder: Path, held: Iterable[KeyFile], act: Callable[[Path], T]) -> tuple[T, tuple[KeyFile, ...]]:
+    """What `act` gives on a folder with these keys, and the keys that it leaves there; those in `folder` stay.
+
+    The other lies in `folder` meanwhile, by a name that is passed over. Raises a KeyRefusal, and what `act` raises.
+    """
+    try:
+        with TemporaryDirectory(prefix=".", dir=folder) as name:
+            other = Path(name)
+            mirror(other, held)
+            return act(other), files(other)
+    except KeyInUse as refusal:
+        # The other folder means nothing to an operator, and is gone.
+        raise KeyInUse(folder, refusal.reason) from None
+    except OSError as error:
+        raise KeyFileBroken(folder, f"its keys cannot be changed ({error.strerror})") from error
 
 
 @contextmanager

@@ -23,7 +23,7 @@ class LiveRing:
 
     def __init__(self, folder: Path, now: float) -> None:
         """Open the folder as `open_ring` does. Raises a KeyRefusal."""
-        self._folder = folder
+        self.folder = folder
         self._seen = _stamp(folder)
         self._loaded = open_ring(folder, now)
         self._refused: str | None = None
@@ -42,7 +42,7 @@ class LiveRing:
         if 0 <= now - self._looked < _INTERVAL and not at_once:
             return False
         self._looked = now
-        stamp = _stamp(self._folder)
+        stamp = _stamp(self.folder)
         if stamp == self._seen:
             self._refused = None
         elif self._read(now):
@@ -55,7 +55,7 @@ class LiveRing:
     def _read(self, now: float) -> bool:
         log = structlog.get_logger("adjoin.keys")
         try:
-            self._loaded = open_ring(self._folder, now)
+            self._loaded = open_ring(self.folder, now)
         except (KeyRefusal, OSError) as error:
             # It is tried again every second, and at tokens with an unknown key: the log need not hear of each.
             if str(error) != self._refused:

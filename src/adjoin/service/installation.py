@@ -48,9 +48,9 @@ class Installation:
     audit_days: int = AUDIT_DAYS
     """How many days audit events are kept."""
 
-    async def change_keys(self, act: Callable[[], T]) -> T:
-        """Run `act`, which changes the signing keys in their folder, for every node."""
-        return act() if self.sharing is None else await self.sharing.change(act)
+    async def change_keys(self, act: Callable[[Path], T]) -> T:
+        """Run `act`, which changes the signing keys in the folder that it is given, for every node."""
+        return act(self.keys.folder) if self.sharing is None else await self.sharing.change(act)
 
     @property
     def ring(self) -> KeyRing:

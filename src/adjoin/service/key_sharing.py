@@ -7,7 +7,8 @@ node signs every node accepts, and a key that was rotated or retired on one is s
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -35,36 +36,41 @@ class KeySharing:
     def __init__(self, database: Database, folder: Path) -> None:
         self._database = database
         self._folder = folder
-        self._held: bytes | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def begin(self, now: float) -> None:
         """Take the database's keys, or give it the first ones. Raises a KeyRefusal or a StoreRefusal."""
         if not await self.look():
             await asyncio.to_thread(keys.open_ring, self._folder, now)
-            first = await self._written()
+            first = msgspec.msgpack.encode(await asyncio.to_thread(keys.files, self._folder))
             await self._database.write(lambda session: settings.keep_first(session, _NAME, first))
             await self.look()
 
     async def look(self) -> bool:
-        """Bring the folder up to date; False if the database has no keys yet."""
-        held = await settings.find(self._database.reader, _NAME)
-        if held is not None and held != self._held:
-            await asyncio.to_thread(keys.mirror, self._folder, _DECODER.decode(held))
-            self._held = held
-        return held is not None
+        """Bring the folder up to date, whoever changed it or the database; False if the database has no keys yet.
 
-    async def change(self, act: Callable[[], T]) -> T:
-        """Run `act`, which changes the folder, for all nodes. It runs again when another node was first."""
+        Raises a KeyRefusal or a StoreRefusal.
+        """
+        return await self._followed() is not None
+
+    async def change(self, act: Callable[[Path], T]) -> T:
+        """Run `act`, which changes the keys in the folder that it is given, for all nodes.
+
+        It runs again when another node was first. No node uses what it did, this one neither, before the database has
+        it. Raises a KeyRefusal or a StoreRefusal.
+        """
         for _ in range(_ATTEMPTS):
-            await self.look()
-            before = self._held or b""
-            result = await asyncio.to_thread(act)
-            after = await self._written()
-            self._held = None
+            before = await self._followed()
+            if before is None:
+                break
+            result, left = await asyncio.to_thread(keys.tried, self._folder, _DECODER.decode(before), act)
+            after = msgspec.msgpack.encode(left)
             if await self._database.write(
                 lambda session, before=before, after=after: settings.replace(session, _NAME, before, after)  # type: ignore[misc]
             ):
+                # It is done: a folder that cannot follow now does so at a later look, which says why it does not.
+                with contextlib.suppress(KeyRefusal, OSError):
+                    await asyncio.to_thread(keys.mirror, self._folder, left)
                 return result
         raise Unavailable("The signing keys are being changed by others; try again.")
 
@@ -80,15 +86,40 @@ class KeySharing:
 
     async def _look_on(self) -> None:
         log = structlog.get_logger("adjoin.keys")
+        said: str | None = None
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             try:
                 await self.look()
+                said = None
             except (KeyRefusal, StoreRefusal) as refusal:
-                log.warning("shared keys not read", reason=refusal.message)
+                # What is wrong with a folder may be so for days.
+                if refusal.message != said:
+                    log.warning("shared keys not read", reason=refusal.message)
+                said = refusal.message
             except Exception as error:
                 # It must go on, whatever one look meets: without it the node never hears of a rotation again.
                 log.error("fault", exc_info=error)
 
-    async def _written(self) -> bytes:
-        return msgspec.msgpack.encode(await asyncio.to_thread(keys.files, self._folder))
+    async def _followed(self) -> bytes | None:
+        """What the database holds, once the folder holds the same."""
+        # The folder is read first. A command that changes both changes the database first: what it puts into the
+        # folder meanwhile is never taken for what differs from the database, and taken back.
+        there = await asyncio.to_thread(self._there)
+        held = await settings.find(self._database.reader, _NAME)
+        if held is not None:
+            wanted = _DECODER.decode(held)
+            if there != _contents(wanted):
+                await asyncio.to_thread(keys.mirror, self._folder, wanted)
+        return held
+
+    def _there(self) -> dict[str, bytes] | None:
+        try:
+            return _contents(keys.files(self._folder))
+        except KeyRefusal:
+            # Where the keys have to be put in place, that puts it right or says what is wrong.
+            return None
+
+
+def _contents(files: Iterable[KeyFile]) -> dict[str, bytes]:
+    return {each.name: each.pem for each in files}
