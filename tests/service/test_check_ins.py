@@ -78,9 +78,10 @@ class Desk:
     database: Counted
     tenant: Tenant
     intake: Intake = field(init=False)
+    now: float = NOW
 
     def __post_init__(self) -> None:
-        self.intake = Intake(self.database, Memory(), lambda: NOW, lambda act: act())
+        self.intake = Intake(self.database, Memory(), lambda: self.now, lambda act: act())
 
     async def add(self, count: int, tenant: Tenant | None = None, first: int = 0) -> None:
         """Connectors that were enrolled just now."""
@@ -146,6 +147,23 @@ def run(where: Path | str, act: Callable[[Desk], Awaitable[None]]) -> None:
             await act(Desk(Counted(database), await new_tenant(database, 900)))
 
     asyncio.run(opened_there())
+
+
+def test_one_is_dated_when_it_is_kept_however_long_it_waited(where: Path | str) -> None:
+    async def act(desk: Desk) -> None:
+        await desk.add(1)
+        desk.database.held = asyncio.Event()
+        waiting = asyncio.ensure_future(desk.take(0))
+        await desk.database.begun.wait()
+        desk.now += 40
+        desk.database.held.set()
+        await waiting
+        ticks = Instant.from_unix(desk.now).ticks
+        found = await connectors.find(desk.database.reader, desk.tenant.number, guid(0), ticks)
+        assert found is not None
+        assert found["lastConnectionDateTime"] == str(Instant.from_unix(desk.now))
+
+    run(where, act)
 
 
 def test_those_that_come_together_share_a_transaction(where: Path | str) -> None:

@@ -145,9 +145,8 @@ class Intake:
         self._pause = None
 
     async def _kept(self, some: Sequence[Asked]) -> Sequence[Outcome]:
-        now = self._now()
         try:
-            return await self._database.write(lambda session: _take(session, self._memory, some, now))
+            return await self._database.write(lambda session: _take(session, self._memory, some, self._now))
         except (Overloaded, Uncertain) as refusal:
             return [refusal] * len(some)
         except Exception as error:  # noqa: BLE001 - whatever it is, those who wait have to hear of it
@@ -172,16 +171,19 @@ def _tell(future: asyncio.Future[Taken], outcome: Outcome) -> None:
         future.set_result(outcome)
 
 
-async def _take(session: Session, memory: Memory, some: Sequence[Asked], now: float) -> list[Outcome]:
-    """What came of each. All that is read is read in the transaction that is written in."""
+async def _take(session: Session, memory: Memory, some: Sequence[Asked], now: Callable[[], float]) -> list[Outcome]:
+    """What came of each. All that is read is read in the transaction that is written in.
+
+    They are dated there, once it has the lock: whoever asked for changes before would not hear of an earlier date.
+    """
     outcomes: dict[int, Outcome] = {}
     for group in _by_tenant(some):
         try:
-            tenant = await access.admit(Within(session), memory, group[0].caller, now)
+            tenant = await access.admit(Within(session), memory, group[0].caller, now())
         except (PersonalAccount, UnknownTenant, NotLicensed) as refusal:
             outcomes |= {id(each): refusal for each in group}
         else:
-            outcomes |= await _take_of(session, tenant, group, Instant.from_unix(now))
+            outcomes |= await _take_of(session, tenant, group, Instant.from_unix(now()))
     return [outcomes[id(each)] for each in some]
 
 
