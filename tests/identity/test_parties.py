@@ -14,7 +14,7 @@ from joserfc.jwk import RSAKey
 from tests.identity.provider import AUDIENCE, HOME, NOW, WRITE, Provider, jwk, rsa_key, source
 from tests.server import Clock
 
-from adjoin.identity import issuer, oidc
+from adjoin.identity import issuer, oidc, parties
 from adjoin.identity.clouds import GLOBAL, GRAPH_APP_ID, PERSONAL_TENANT
 from adjoin.identity.errors import InvalidAudience, InvalidIssuer, InvalidSignature, TokenRefusal, UnknownKey
 from adjoin.identity.keys import KeyRing, SigningKey, VerificationKey
@@ -350,6 +350,26 @@ def test_during_an_outage_known_keys_go_on(tmp_path: Path) -> None:
             party.clock.time = NOW + 86_400 * day
             await party.parties.refresh_due()
             assert party.verify(party.provider.token(exp=NOW + 86_400 * 8)) == "main"
+
+    asyncio.run(act())
+
+
+def test_the_watch_goes_on_whatever_a_round_meets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def act() -> None:
+        party = Party(tmp_path, Provider())
+        rounds = asyncio.Queue[None]()
+
+        async def fail() -> None:
+            rounds.put_nowait(None)
+            raise RuntimeError("can't start new thread")
+
+        monkeypatch.setattr(party.parties, "refresh_due", fail)
+        monkeypatch.setattr(parties, "_LONGEST_SLEEP", 0.0)
+        party.parties.start()
+        async with asyncio.timeout(10):
+            for _ in range(3):
+                await rounds.get()
+        await party.parties.stop()
 
     asyncio.run(act())
 

@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
+import structlog
+
 from adjoin.identity.caller import Caller
 from adjoin.identity.keys import KeyRing
 from adjoin.identity.rotation import LiveRing
@@ -107,7 +109,10 @@ class Parties:
 
     async def _watch(self) -> None:
         while True:
-            await self.refresh_due()
+            try:
+                await self.refresh_due()
+            except Exception as error:  # noqa: BLE001 - it must go on, whatever one round meets
+                structlog.get_logger("adjoin.keys").error("fault", exc_info=error)
             now = self._now()
             wait = min(source.due(now) for source in self._sources.values()) - now
             # Never long, since the clock can be set; never nothing, whatever it says.
