@@ -79,6 +79,11 @@ class TestCreate:
         }
         assert create({**annotated, **PUBLISHED}) == create(PUBLISHED)
 
+    @pytest.mark.parametrize("name", ["displayName@odata.bind", "nosuch@odata.bind", "nosuch@bind"])
+    def test_takes_no_link_where_nothing_can_be_linked(self, name: str) -> None:
+        with pytest.raises(UnknownProperty, match="is no navigation property"):
+            create({**PUBLISHED, name: ["https://x/1"]})
+
     def test_passes_over_a_byte_order_mark(self) -> None:
         assert create(b"\xef\xbb\xbf" + json.dumps(PUBLISHED).encode()) == create(PUBLISHED)
 

@@ -100,6 +100,12 @@ def _check_other(model: Model, entity: EntityType, name: str, value: object) -> 
         )
     if name in ("@odata.type", "@type"):
         _check_type(model, entity, value)
+    if name.endswith(("@odata.bind", "@bind")):
+        # No answer has it, so nobody sends it back: it asks for a link, and nothing would be linked.
+        raise UnknownProperty(
+            f"The property '{_shown(name.partition('@')[0])}' of type '{entity.qualified}' takes no '@odata.bind': "
+            "it is no navigation property."
+        )
 
 
 def read_object(body: bytes) -> Mapping[str, Any]:
