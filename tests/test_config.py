@@ -146,6 +146,36 @@ class TestDerived:
         assert Config(tls_cert=Path("c"), tls_key=Path("k")).scheme == "https"
 
 
+class TestWhatIsWrong:
+    @pytest.mark.parametrize(
+        ("flags", "environment", "text", "says"),
+        [
+            ({"port": 99_999}, {"ADJOIN_PORT": "5"}, "port = 6", "--port is wrong: expected int <= 65535."),
+            ({}, {"ADJOIN_PORT": "x"}, "port = 6", "ADJOIN_PORT is wrong: expected int, got str."),
+            ({}, {"ADJOIN_TLS": "perhaps"}, "", "ADJOIN_TLS is wrong: expected bool, got str."),
+            ({}, {}, 'port = "x"', "{file}: port is wrong: expected int, got str."),
+            ({}, {}, 'trusted-proxies = "10.0.0.0/8"', "{file}: trusted-proxies is wrong: expected array, got str."),
+            ({}, {}, "prot = 1", "{file}: there is no setting prot."),
+        ],
+    )
+    def test_is_said_with_the_place_where_it_was_given(
+        self, tmp_path: Path, flags: dict[str, Any], environment: dict[str, str], text: str, says: str
+    ) -> None:
+        file = tmp_path / "adjoin.toml"
+        file.write_text(text, "utf-8")
+        with pytest.raises(BadConfig) as caught:
+            load(flags, environment, file)
+        assert caught.value.message == says.format(file=file)
+
+    @pytest.mark.parametrize(("text", "means"), [("yes", True), ("On", True), ("true", True), ("1", True)])
+    def test_is_no_yes_in_the_environment(self, text: str, means: bool) -> None:
+        assert load({}, {"ADJOIN_TLS": text}, None).tls is means
+
+    @pytest.mark.parametrize("text", ["no", "OFF", "false", "0"])
+    def test_is_no_no_in_the_environment(self, text: str) -> None:
+        assert load({}, {"ADJOIN_LOG_REQUESTS": text}, None).log_requests is False
+
+
 class TestContradictions:
     @pytest.mark.parametrize(
         ("flags", "words"),

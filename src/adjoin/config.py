@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import tomllib
 from collections.abc import Mapping
 from importlib.util import find_spec
@@ -107,11 +108,15 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
 
 
 _NAMES: Final = {field.encode_name: field.name for field in msgspec.structs.fields(Config)}
+_SWITCHES: Final = {field.encode_name for field in msgspec.structs.fields(Config) if field.type is bool}
 _PREFIX: Final = "ADJOIN_"
 _TRACES: Final = "opentelemetry"
 _LOOPBACK: Final = ("127.0.0.0/8", "::1/128")
 _WILDCARDS: Final = ("0.0.0.0", "::", "")  # noqa: S104 - they are told from addresses, not listened on
 _OWN_NAMES: Final = ("localhost", "127.0.0.1", "::1")
+_AT: Final = re.compile(r" - at `\$\.([a-z-]+)[^`]*`$")
+_UNKNOWN: Final = re.compile(r"unknown field `(.+?)`")
+_SPELLINGS: Final = {"yes": "true", "on": "true", "no": "false", "off": "false"}
 _LISTS: Final = ("audiences", "tls-names", "trusted-proxies", "webhook-allow")
 
 
@@ -125,9 +130,30 @@ def load(flags: Mapping[str, Any], environment: Mapping[str, str], file: Path | 
     try:
         config = msgspec.convert(settings, Config, strict=False, dec_hook=_path)
     except (msgspec.ValidationError, TypeError) as error:
-        raise BadConfig(f"A setting is wrong: {error}.") from None
+        raise BadConfig(_wrong(str(error), flags, environment, file)) from None
     check(config)
     return config
+
+
+def _wrong(says: str, flags: Mapping[str, Any], environment: Mapping[str, str], file: Path | None) -> str:
+    """What is wrong with which setting, and where it was given."""
+    place = file or Path("adjoin.toml")
+    if unknown := _UNKNOWN.search(says):
+        return f"{place}: there is no setting {unknown.group(1)}."
+    if not (at := _AT.search(says)):
+        return f"A setting is wrong: {says}."
+    name = at.group(1)
+    under, variable = name.replace("-", "_"), _PREFIX + name.replace("-", "_").upper()
+    given = f"{place}: {name}"
+    if flags.get(under) is not None:
+        given = f"--{name}"
+    elif environment.get(variable):
+        given = variable
+    return f"{given} is wrong: {_uncapitalised(says[: at.start()])}."
+
+
+def _uncapitalised(text: str) -> str:
+    return text[:1].lower() + text[1:].replace("`", "")
 
 
 def _from_file(file: Path | None) -> dict[str, Any]:
@@ -148,6 +174,8 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
         text = environment.get(_PREFIX + name.replace("-", "_").upper())
         if text:
             found[name] = text.split() if name in _LISTS else text
+            if name in _SWITCHES:
+                found[name] = _SPELLINGS.get(text.lower(), text)
     return found
 
 
