@@ -165,6 +165,27 @@ def test_signal_ends_it_in_order_with_a_request_under_way(tmp_path: Path, number
         running.says("stopped")
 
 
+def test_signal_ends_it_though_nobody_reads_its_log(tmp_path: Path) -> None:
+    port = free_port()
+    command = [ADJOIN, "serve", "--data-dir", str(tmp_path / "data"), "--port", str(port), "--log-level", "info"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(), cwd=tmp_path)
+    assert process.stderr is not None
+    assert process.stdout is not None
+    assert b"listening" in process.stderr.readline()
+    process.stderr.close()
+    process.stdout.close()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 0
+
+
+def test_a_name_can_be_listened_on(tmp_path: Path) -> None:
+    with serving(tmp_path / "data", "--host", "localhost") as running:
+        client = http.client.HTTPConnection("localhost", running.port)
+        client.request("GET", "/healthz")
+        assert client.getresponse().status == 200
+        client.close()
+
+
 def test_idle_connection_does_not_hold_the_end_up(tmp_path: Path) -> None:
     with serving(tmp_path / "data") as running:
         idle = http.client.HTTPConnection("127.0.0.1", running.port, timeout=60)

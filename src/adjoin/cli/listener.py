@@ -193,7 +193,7 @@ def _stop(servers: Iterable[Server]) -> None:
 def _server(application: Application, config: Config, certificate: Certificate | None) -> Server:
     return Server(
         application,
-        address=config.host,
+        address=_address(config.host, config.port)[1],
         port=config.port,
         interface=Interfaces.ASGINL,
         http=HTTPModes.auto if certificate else HTTPModes.http1,
@@ -215,11 +215,17 @@ def claim_address(host: str, port: int) -> int:
     The server itself shares ports, which the change of certificates lives on, and would share one with a stranger.
     """
     try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        family, address = _address(host, port)
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host, port))
+            probe.bind((address, port))
             taken: int = probe.getsockname()[1]
             return taken
     except OSError as error:
         raise CannotListen(f"Cannot listen on {host}:{port}: {error.strerror}.") from None
+
+
+def _address(host: str, port: int) -> tuple[socket.AddressFamily, str]:
+    """Where to listen: the server takes no names, such as localhost. Raises OSError."""
+    family, _, _, _, (address, *_) = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    return family, str(address)

@@ -94,8 +94,10 @@ async def _listen(listener: Listener, application: Application, loaded: Config, 
         supervisor.tell(supervisor.READY)
         log.info("listening", version=__version__, url=_url(loaded))
         if not quiet:
-            sys.stdout.write(_greeting(loaded))
-            sys.stdout.flush()
+            # Whoever reads it may be gone.
+            with contextlib.suppress(OSError):
+                sys.stdout.write(_greeting(loaded))
+                sys.stdout.flush()
         # Once the first callers have been served, and before the first $filter.
         loop.call_later(1.0, lambda: loop.run_in_executor(None, words).add_done_callback(_settle))
     await running
