@@ -11,6 +11,7 @@ from typing import Any
 import apsw
 import pytest
 from tests.conftest import data_dir
+from tests.postgresql import Databases, name_of
 from typer.testing import CliRunner, Result
 
 from adjoin.cli.main import command_line
@@ -118,6 +119,25 @@ def test_only_the_full_check_finds_an_index_that_lacks_a_row(folder: Path) -> No
     assert "FAULT  database: " in run("check", "--full").stdout
 
 
+def test_a_backup_that_is_not_there_is_what_is_told(folder: Path) -> None:
+    out("tenant", "list")
+    said = refusal("restore", "nofile.tar")
+    assert "nofile.tar" in said
+    assert "--force" not in said
+
+
+def test_the_check_finds_that_no_changes_are_taken(postgresql: Databases) -> None:
+    with postgresql.lent() as url:
+        out("tenant", "list", "--database", url)
+        assert "ok     writing: the database takes changes" in run("check", "--database", url).stdout
+        postgresql.server.execute(f"ALTER DATABASE {name_of(url)} SET default_transaction_read_only = on")
+        result = run("check", "--database", url)
+        postgresql.server.execute(f"ALTER DATABASE {name_of(url)} RESET default_transaction_read_only")
+        assert result.exit_code == 1
+        assert "FAULT  writing: " in result.stdout
+        assert "read-only" in result.stdout
+
+
 def test_only_the_full_check_finds_counts_that_are_wrong_and_a_recount_mends_them(folder: Path) -> None:
     out("tenant", "list")
     with contextlib.closing(apsw.Connection(str(folder / "adjoin.db"))) as connection:
@@ -126,4 +146,5 @@ def test_only_the_full_check_finds_counts_that_are_wrong_and_a_recount_mends_the
     result = run("check", "--full")
     assert result.exit_code == 1
     assert "FAULT  counts: 1 are not those of the rows; put them right: adjoin check --recount" in result.stdout
-    assert "ok     counts: those of the rows" in out("check", "--recount", "--full")
+    assert "ok     counts: those of the rows" in out("check", "--recount")
+    assert "ok     counts: those of the rows" in out("check", "--full")

@@ -20,6 +20,7 @@ from adjoin.service.world import World
 from adjoin.store import counts, tenants, text_index, texts
 from adjoin.store.database import Session
 from adjoin.store.health import signs
+from adjoin.store.statements import Everywhere
 
 _LOW_SPACE: Final = 256 * 1024 * 1024
 
@@ -61,6 +62,8 @@ def check(
                 run(loaded, _recount)
             inside = _inside if loaded.database_url is None else _inside_postgresql
             findings += run(loaded, partial(inside, full))
+            if recount and not full:
+                findings.append(run(loaded, _recounted))
         except Refusal as refusal:
             findings.append(Finding("installation", False, refusal.message))
     findings += disk
@@ -106,6 +109,10 @@ def _private(path: Path, what: str) -> Finding:
 
 async def _recount(installation: Installation, _: World) -> None:
     await installation.database.write(counts.recount)
+
+
+async def _recounted(installation: Installation, _: World) -> Finding:
+    return await _counts(installation.database.reader)
 
 
 async def _inside(full: bool, installation: Installation, world: World) -> list[Finding]:
@@ -158,11 +165,12 @@ async def _database(reader: Session, full: bool) -> Finding:
 async def _writing(installation: Installation) -> Finding:
     """Whether a change would be taken: a file or a disk can be for reading alone."""
 
-    async def nothing(_: Session) -> None:
-        """The transaction itself is what is tried."""
+    async def change_nothing(session: Session) -> None:
+        # A statement that could: SQLite begins and ends a transaction on a file that it may not write.
+        await session.fetch(Everywhere("UPDATE settings SET value = value WHERE name = ''"))
 
     try:
-        await installation.database.write(nothing)
+        await installation.database.write(change_nothing)
     except Refusal as refusal:
         return Finding("writing", False, refusal.message)
     return Finding("writing", True, "the database takes changes")

@@ -20,7 +20,7 @@ from adjoin.cli import supervisor
 from adjoin.cli.options import Json
 from adjoin.cli.output import print_json, print_line
 from adjoin.connector import keys, metrics, settings
-from adjoin.connector.api import Service, seconds_of
+from adjoin.connector.api import REMOVED, Service, seconds_of
 from adjoin.connector.faults import Fault, Refused, Unreachable, Unusable
 from adjoin.connector.loop import Connector
 from adjoin.odata.errors import Refusal
@@ -234,7 +234,8 @@ def _left(config: Path, force: bool) -> None:
             asyncio.run(_told(held))
         except Refused as fault:
             # Nothing is left there to be removed, or not by this key: what is here is of no use any more.
-            sys.stderr.write(f"adjoin: {fault.message}\n")
+            told = "The server had removed it already." if fault.message == REMOVED else fault.message
+            sys.stderr.write(f"adjoin: {told}\n")
         except Unreachable as fault:
             if not force:
                 raise Unreachable(f"{fault.message} Nothing was removed here; --force does it anyway.") from None

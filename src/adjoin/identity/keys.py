@@ -253,8 +253,9 @@ def _check_private(path: Path, status: os.stat_result) -> None:
 
     Root is trusted by everyone and trusts everyone's: `sudo adjoin token` reads the key of the service's account.
     """
-    if stat.S_IMODE(status.st_mode) & 0o077:
-        raise KeyFileUnsafe(path, f"others may read it (its mode is {stat.S_IMODE(status.st_mode):04o}); run chmod go=")
+    mode = stat.S_IMODE(status.st_mode)
+    if mode & 0o077:
+        raise KeyFileUnsafe(path, f"others may read it (its mode is {mode:04o}); run chmod go= {path}")
     if os.geteuid() not in (status.st_uid, 0) and status.st_uid != 0:
         raise KeyFileUnsafe(path, f"it belongs to another account (user id {status.st_uid})")
 

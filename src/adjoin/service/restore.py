@@ -71,7 +71,7 @@ def _resolved(parts: Parts) -> Parts:
 def _replaced(parts: Parts, file: Path, stamp: str, replace: bool) -> Restored:
     targets = {DATABASE: parts.database, **parts.folders}
     there = [each for each in targets.values() if each.exists()]
-    if there and not replace:
+    if there and not replace and file.exists():
         raise CannotRestore(f"There is an installation already ({there[0]}); --force replaces it and keeps it aside.")
     mounted = next((each for each in there if os.path.ismount(each)), None)
     if mounted is not None:
