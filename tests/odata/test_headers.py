@@ -17,6 +17,7 @@ from adjoin.odata.headers import (
     check_json_body,
     check_versions,
     json_detail,
+    json_form,
     media_ranges,
     preferences,
     prefers_csdl_json,
@@ -83,6 +84,40 @@ class TestAccept:
             json_detail("application/json;q=0, */*")
 
     @pytest.mark.parametrize(
+        ("accept", "exact"),
+        [
+            ("application/json", False),
+            ("application/json;IEEE754Compatible=true", True),
+            ('application/json; odata.ieee754compatible="True"', True),
+            ("application/*;IEEE754Compatible=true", True),
+            ("application/json;IEEE754Compatible=false, application/json;IEEE754Compatible=true;q=0.5", False),
+            ("application/json;IEEE754Compatible=false;q=0.5, application/json;IEEE754Compatible=true", True),
+            ("application/json, application/json;IEEE754Compatible=true;q=0.1", False),
+            ("application/json;q=0.1, application/json;IEEE754Compatible=true", True),
+            ("application/json;IEEE754Compatible=true, */*", True),
+            ("text/html;IEEE754Compatible=true, application/json", False),
+            ("application/json;odata.metadata=all;IEEE754Compatible=true, application/json", False),
+            ("application/json;IEEE754Compatible=true;q=0, application/json", False),
+            ("application/json;IEEE754Compatible=false;q=0, application/json", True),
+        ],
+    )
+    def test_wants_counts_as_strings_if_the_range_that_is_chosen_says_so(self, accept: str, exact: bool) -> None:
+        assert json_form(accept).counts_as_text is exact
+
+    @pytest.mark.parametrize(
+        ("accept", "detail"),
+        [
+            ("*/*, application/json;q=0.1, application/json;odata.metadata=none;q=0.5", Detail.NONE),
+            ("application/json, application/json;odata.metadata=full", Detail.MINIMAL),
+            ("application/json;odata.metadata=full, application/json", Detail.FULL),
+            ("application/json;odata.metadata=minimal;q=0, application/json", Detail.FULL),
+        ],
+    )
+    def test_is_judged_by_the_range_that_names_a_form_most_closely(self, accept: str, detail: Detail) -> None:
+        # RFC 9110, 12.5.1: the most specific range that matches decides.
+        assert json_form(accept) == (detail, False)
+
+    @pytest.mark.parametrize(
         ("option", "detail"),
         [
             ("json", Detail.MINIMAL),
@@ -141,9 +176,11 @@ class TestAccept:
     def test_takes_text_for_a_plain_value(self, accept: str | None, taken: bool) -> None:
         assert accepts_text(accept) is taken
 
-    def test_entries_come_best_first_and_otherwise_in_their_order(self) -> None:
-        ranges = media_ranges("a/a;q=0.1, b/b, c/c;q=0.5, d/d;q=1.000, e/e;q=0, , ;q=1")
-        assert [each.type for each in ranges] == ["b/b", "d/d", "c/c", "a/a"]
+    def test_entries_come_in_their_order_and_with_their_quality(self) -> None:
+        ranges = media_ranges("A/a;q=0.1, b/b, c/c;q=0.5;X=Y, d/d;q=1.000, e/e;q=0, , ;q=1, f/f;q=best")
+        qualities = {"a/a": 0.1, "b/b": 1, "c/c": 0.5, "d/d": 1, "e/e": 0, "f/f": 1}
+        assert {each.type: each.quality for each in ranges} == qualities
+        assert [each.parameters for each in ranges if each.parameters] == [(("x", "y"),)]
 
     @given(ANY_HEADER, ANY_HEADER)
     def test_any_text_is_understood_or_refused(self, accept: str | None, option: str | None) -> None:

@@ -52,18 +52,31 @@ class Preferences:
 
 @dataclass(frozen=True, slots=True)
 class MediaRange:
-    """One entry of Accept."""
+    """One entry of Accept: its type and the names of its parameters in small letters, and without `odata.`."""
 
     type: str
     parameters: tuple[tuple[str, str], ...]
     quality: float
 
 
+class Form(NamedTuple):
+    """How data are answered as JSON."""
+
+    detail: Detail
+    counts_as_text: bool
+    """Whether counts, which are Edm.Int64, are strings (OData JSON 4.01 section 3.2)."""
+
+
 # What clients mostly send for JSON; read once and for all.
 _USUAL: Final = frozenset({"application/json", "*/*"})
+# All that there are, the one first that is answered to whom it is all the same.
+_FORMS: Final = tuple(
+    Form(each, exact) for exact in (False, True) for each in (Detail.MINIMAL, Detail.FULL, Detail.NONE)
+)
 _QUALITY: Final = re.compile(r"[01](?:\.\d{0,3})?")
 _JSON_CHARSETS: Final = ("utf-8", "utf8", "us-ascii")
-_JSON_TYPES: Final = frozenset({"application/json", "application/*", "*/*", "text/plain", "text/json", "text/*"})
+# The ranges that take a type, by how closely they name it.
+_JSON: Final = {"application/json": 2, "text/plain": 2, "text/json": 2, "application/*": 1, "text/*": 1, "*/*": 0}
 _FLAG: Final = ("true", "false")
 _FORMAT_PARAMETERS: Final = {
     "metadata": tuple(each.value for each in Detail),
@@ -77,41 +90,69 @@ _MAX_REQUEST_ID: Final = 128
 
 
 def media_ranges(accept: str) -> list[MediaRange]:
-    """The entries of an Accept header, best first; those of quality 0, and malformed ones, are left out."""
+    """The entries of an Accept header in their order; malformed ones are left out."""
     ranges = []
-    refused = set()
     for entry in accept.split(",")[:_MAX_RANGES]:
         media_type, *parameters = (part.strip() for part in entry.split(";"))
         named = tuple((name.strip().lower(), value.strip().strip('"')) for name, _, value in _pairs(parameters))
         quality = next((value for name, value in named if name == "q"), "1")
         weight = float(quality) if _QUALITY.fullmatch(quality) else 1.0
-        if weight == 0:
-            refused.add(media_type.lower())
-        elif media_type:
-            ranges.append(MediaRange(media_type.lower(), tuple(p for p in named if p[0] != "q"), weight))
-    kept = [each for each in ranges if each.type not in refused]
-    # What is refused by its own name is refused although a wildcard would take it (RFC 9110 section 12.5.1).
-    if "application/json" in refused:
-        kept = [each for each in kept if not each.type.endswith("*")]
-    return sorted(kept, key=lambda each: -each.quality)
+        if media_type:
+            told = tuple((name.removeprefix("odata."), value.lower()) for name, value in named if name != "q")
+            ranges.append(MediaRange(media_type.lower(), told, weight))
+    return ranges
 
 
 def _pairs(parameters: list[str]) -> Iterator[tuple[str, str, str]]:
     return (part.partition("=") for part in parameters if part)
 
 
-def json_detail(accept: str | None, format_option: str | None = None) -> Detail:
-    """The detail asked of a JSON answer by `$format`, which wins, or by Accept. Raises NotAcceptable.
+def json_form(accept: str | None, format_option: str | None = None) -> Form:
+    """The form asked of a JSON answer by `$format`, which wins, or by Accept. Raises NotAcceptable.
 
     `text/plain` is let through too: SDKs send it where Graph answers JSON errors all the same (clients.md item 10).
     """
     asked = _format_as_accept(format_option) if format_option is not None else accept or "*/*"
     if asked in _USUAL:
-        return Detail.MINIMAL
-    for each in media_ranges(asked):
-        if each.type in _JSON_TYPES and all(_served(*parameter) for parameter in each.parameters):
-            return _detail(each)
-    raise NotAcceptable("This resource is served as application/json, with odata.metadata none, minimal or full.")
+        return _FORMS[0]
+    ranges = media_ranges(asked)
+    ranked = [(rank, form) for form in _FORMS if (rank := _rank(ranges, _JSON, form)) is not None]
+    if not ranked:
+        raise NotAcceptable("This resource is served as application/json, with odata.metadata none, minimal or full.")
+    return max(ranked, key=lambda each: each[0])[1]
+
+
+def json_detail(accept: str | None, format_option: str | None = None) -> Detail:
+    """The detail of that form. Raises NotAcceptable."""
+    return json_form(accept, format_option).detail
+
+
+def _rank(ranges: list[MediaRange], names: Mapping[str, int], form: Form | None = None) -> tuple[float, int] | None:
+    """How much what these ranges take is wanted, to be compared; None where it is not accepted.
+
+    The range that names it most closely decides (RFC 9110 section 12.5.1); of two as close, and of two representations
+    as much wanted, the one that comes first.
+    """
+    closest = max(
+        (
+            (names[each.type], len(each.parameters), -at, each.quality)
+            for at, each in enumerate(ranges)
+            if each.type in names and _takes(each, form)
+        ),
+        default=None,
+    )
+    if closest is None or not closest[3]:
+        return None
+    return closest[3], closest[2]
+
+
+def _takes(media: MediaRange, form: Form | None) -> bool:
+    if not all(_served(*parameter) for parameter in media.parameters):
+        return False
+    if form is None:
+        return True
+    own = {"metadata": form.detail.value, "ieee754compatible": "true" if form.counts_as_text else "false"}
+    return all(own.get(name, value) == value for name, value in media.parameters)
 
 
 def _format_as_accept(text: str) -> str:
@@ -120,32 +161,32 @@ def _format_as_accept(text: str) -> str:
     return f"{short.get(name.strip().lower(), name)};{rest}" if rest else short.get(name.strip().lower(), name)
 
 
-def _detail(media: MediaRange) -> Detail:
-    asked = (value.lower() for name, value in media.parameters if name.removeprefix("odata.") == "metadata")
-    return Detail(next(asked, Detail.MINIMAL.value))
-
-
 def _served(name: str, value: str) -> bool:
     """Whether a format parameter is one that is obeyed (OData 4.01 part 1, 8.2.1: all others are refused)."""
-    return value.lower() in _FORMAT_PARAMETERS.get(name.removeprefix("odata."), ())
+    return value in _FORMAT_PARAMETERS.get(name, ())
 
 
-def counts_as_text(accept: str | None, format_option: str | None = None) -> bool:
-    """Whether counts, which are Edm.Int64, are wanted as strings (OData JSON 4.01 section 3.2)."""
-    asked = _format_as_accept(format_option) if format_option is not None else accept
-    return "ieee754compatible=true" in (asked or "").lower().replace(" ", "").replace('"', "")
+def _wanted(accept: str) -> list[MediaRange]:
+    """The ranges that are accepted, best first."""
+    ranges = media_ranges(accept)
+    refused = {each.type for each in ranges if not each.quality}
+    kept = [each for each in ranges if each.type not in refused]
+    # What is refused by its own name is refused although a wildcard would take it (RFC 9110 section 12.5.1).
+    if "application/json" in refused:
+        kept = [each for each in kept if not each.type.endswith("*")]
+    return sorted(kept, key=lambda each: -each.quality)
 
 
 def accepts_multipart(accept: str | None) -> bool:
     """Whether a multipart batch may be answered in its own form."""
     known = ("multipart/mixed", "multipart/*", "*/*")
-    return not accept or any(each.type in known for each in media_ranges(accept))
+    return not accept or any(each.type in known for each in _wanted(accept))
 
 
 def prefers_csdl_json(accept: str | None, format_option: str | None = None) -> bool:
     """Whether `$metadata` is wanted as CSDL JSON; XML is for callers without an opinion. Raises NotAcceptable."""
     asked = _format_as_accept(format_option) if format_option is not None else accept
-    for each in media_ranges(asked or "*/*"):
+    for each in _wanted(asked or "*/*"):
         if each.type in ("application/xml", "text/xml", "application/*", "text/*", "*/*", "text/plain"):
             return False
         if each.type == "application/json":
@@ -156,7 +197,7 @@ def prefers_csdl_json(accept: str | None, format_option: str | None = None) -> b
 def accepts_text(accept: str | None) -> bool:
     """Whether a plain value may be answered as text. Everything clients send for `$count` and `$value` passes."""
     known = ("text/plain", "text/*", "*/*", "application/json", "application/*", "application/octet-stream")
-    return not accept or any(each.type in known for each in media_ranges(accept))
+    return not accept or any(each.type in known for each in _wanted(accept))
 
 
 def preferences(prefer: str | None) -> Preferences:
@@ -218,23 +259,22 @@ def conditions(if_match: str | None, if_none_match: str | None) -> Conditions:
 class Wishes(NamedTuple):
     """What the headers of a request ask of its answer, whatever it is.
 
-    Detail and conditions are None where they have to be refused, which is for the operation to do in its turn.
+    Form and conditions are None where they have to be refused, which is for the operation to do in its turn.
     """
 
-    detail: Detail | None
+    form: Form | None
     conditions: Conditions | None
     preferences: Preferences
-    counts_as_text: bool
 
 
 def wishes(given: Mapping[str, str]) -> Wishes:
     """The wishes of headers, by their names in small letters."""
-    accept, detail, asked = given.get("accept"), None, None
+    form, asked = None, None
     with suppress(NotAcceptable):
-        detail = json_detail(accept)
+        form = json_form(given.get("accept"))
     with suppress(Malformed):
         asked = conditions(given.get("if-match"), given.get("if-none-match"))
-    return Wishes(detail, asked, preferences(given.get("prefer")), counts_as_text(accept))
+    return Wishes(form, asked, preferences(given.get("prefer")))
 
 
 def _entity_tags(name: str, text: str | None) -> frozenset[str] | None:

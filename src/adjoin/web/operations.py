@@ -18,7 +18,7 @@ from adjoin.odata import headers, paging, query, reader, writer
 from adjoin.odata.bound import Bound, Constant, Field, Operation, Sort
 from adjoin.odata.edm import Model, Property
 from adjoin.odata.errors import NotAcceptable
-from adjoin.odata.headers import UNCONDITIONAL, Conditions, Detail, Return
+from adjoin.odata.headers import UNCONDITIONAL, Conditions, Detail, Form, Return
 from adjoin.odata.paging import Continuation
 from adjoin.odata.path import Resource
 from adjoin.odata.query import Expansion, Query
@@ -130,9 +130,13 @@ class Call(msgspec.Struct, frozen=True):
         return self.request.headers.get(name)
 
     def detail(self, format_option: str | None = None) -> Detail:
-        if format_option is None and (known := self.to.wishes.detail) is not None:
+        return self.form(format_option).detail
+
+    def form(self, format_option: str | None = None) -> Form:
+        """The form of an answer as JSON. Raises NotAcceptable."""
+        if format_option is None and (known := self.to.wishes.form) is not None:
             return known
-        return headers.json_detail(self.request.headers.get("accept"), format_option)
+        return headers.json_form(self.request.headers.get("accept"), format_option)
 
     def conditions(self) -> Conditions:
         if (known := self.to.wishes.conditions) is not None:
@@ -181,7 +185,7 @@ def _mine(call: Call) -> Bound | None:
 
 async def list_entities(call: Call) -> Response:
     asked = call.query()
-    detail = call.detail(asked.format)
+    detail, exact = call.form(asked.format)
     place, longest = call.place, call.to.wishes.preferences.max_page_size
     size = entities.PAGE_SIZE if longest is None else min(longest, entities.PAGE_SIZE)
     continuation = None
@@ -194,7 +198,6 @@ async def list_entities(call: Call) -> Response:
     if page.continuation is not None:
         url = f"{call.request.origin}{call.request.path}"
         link = _next_link(call, page.continuation, url, call.request.query, _scope(call, place, asked))
-    exact = call.to.wishes.counts_as_text if asked.format is None else headers.counts_as_text(None, asked.format)
     count = str(page.count) if exact and page.count is not None else page.count
     body = writer.collection(place, page.written or page.rows, asked.select, detail, count, link)
     kind = JSON[detail].replace("IEEE754Compatible=false", "IEEE754Compatible=true") if exact else JSON[detail]
