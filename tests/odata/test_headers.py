@@ -84,6 +84,26 @@ class TestAccept:
             json_detail("application/json;q=0, */*")
 
     @pytest.mark.parametrize(
+        ("accept", "detail"),
+        [
+            ("text/plain", Detail.MINIMAL),
+            ("text/*, image/png", Detail.MINIMAL),
+            ("text/plain, application/json;odata.metadata=full", Detail.FULL),
+            ("text/plain, application/json;odata.metadata=full;q=0.1", Detail.FULL),
+            ("text/plain, application/json;odata.metadata=verbose", Detail.MINIMAL),
+        ],
+    )
+    def test_for_text_is_answered_with_json_at_last(self, accept: str, detail: Detail) -> None:
+        assert json_detail(accept) is detail
+
+    @pytest.mark.parametrize(
+        "accept", ["text/plain, application/json;q=0", "text/plain;q=0", "text/plain;charset=utf-16"]
+    )
+    def test_for_text_is_not_answered_with_json_that_is_ruled_out(self, accept: str) -> None:
+        with pytest.raises(NotAcceptable):
+            json_detail(accept)
+
+    @pytest.mark.parametrize(
         ("accept", "exact"),
         [
             ("application/json", False),

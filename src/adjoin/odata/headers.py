@@ -76,7 +76,9 @@ _FORMS: Final = tuple(
 _QUALITY: Final = re.compile(r"[01](?:\.\d{0,3})?")
 _JSON_CHARSETS: Final = ("utf-8", "utf8", "us-ascii")
 # The ranges that take a type, by how closely they name it.
-_JSON: Final = {"application/json": 2, "text/plain": 2, "text/json": 2, "application/*": 1, "text/*": 1, "*/*": 0}
+_JSON: Final = {"application/json": 2, "application/*": 1, "*/*": 0}
+# Those that are answered with JSON where nothing else that they stand beside can be.
+_JSON_AT_LAST: Final = {"text/plain": 2, "text/json": 2, "text/*": 1}
 _FLAG: Final = ("true", "false")
 _FORMAT_PARAMETERS: Final = {
     "metadata": tuple(each.value for each in Detail),
@@ -110,21 +112,33 @@ def _pairs(parameters: list[str]) -> Iterator[tuple[str, str, str]]:
 def json_form(accept: str | None, format_option: str | None = None) -> Form:
     """The form asked of a JSON answer by `$format`, which wins, or by Accept. Raises NotAcceptable.
 
-    `text/plain` is let through too: SDKs send it where Graph answers JSON errors all the same (clients.md item 10).
+    `text/plain` is let through at last, too: SDKs send it alone where Graph answers JSON (clients.md item 10).
     """
     asked = _format_as_accept(format_option) if format_option is not None else accept or "*/*"
     if asked in _USUAL:
         return _FORMS[0]
     ranges = media_ranges(asked)
-    ranked = [(rank, form) for form in _FORMS if (rank := _rank(ranges, _JSON, form)) is not None]
-    if not ranked:
+    form = _best(ranges, _JSON)
+    if form is None and not _rules_out(ranges, "application/json"):
+        form = _best(ranges, _JSON_AT_LAST)
+    if form is None:
         raise NotAcceptable("This resource is served as application/json, with odata.metadata none, minimal or full.")
-    return max(ranked, key=lambda each: each[0])[1]
+    return form
 
 
 def json_detail(accept: str | None, format_option: str | None = None) -> Detail:
     """The detail of that form. Raises NotAcceptable."""
     return json_form(accept, format_option).detail
+
+
+def _best(ranges: list[MediaRange], names: Mapping[str, int]) -> Form | None:
+    ranked = [(rank, form) for form in _FORMS if (rank := _rank(ranges, names, form)) is not None]
+    return max(ranked, key=lambda each: each[0])[1] if ranked else None
+
+
+def _rules_out(ranges: list[MediaRange], media_type: str) -> bool:
+    """Whether these refuse the type in so many words, so that leniency would give a client what it cannot read."""
+    return any(each.type == media_type and not each.parameters and not each.quality for each in ranges)
 
 
 def _rank(ranges: list[MediaRange], names: Mapping[str, int], form: Form | None = None) -> tuple[float, int] | None:
