@@ -150,7 +150,15 @@ class TestAccept:
     def test_loses_to_format(self, option: str, detail: Detail) -> None:
         assert json_detail("application/xml", option) is detail
 
-    @pytest.mark.parametrize("option", ["", "xml", "atom", "application/xml", "json;odata.metadata=most", "text"])
+    @pytest.mark.parametrize(
+        "option",
+        [
+            *("", "xml", "atom", "application/xml", "json;odata.metadata=most", "text"),
+            # What is let through in Accept, which SDKs send of themselves.
+            *("text/plain", "text/json", "text/*", "application/*", "*/*"),
+            *("application/xml,application/json", "json,xml", "application/json,"),
+        ],
+    )
     def test_a_format_that_is_not_served_is_refused(self, option: str) -> None:
         with pytest.raises(NotAcceptable):
             json_detail("application/json", option)
@@ -173,7 +181,13 @@ class TestAccept:
     def test_chooses_the_form_of_the_metadata(self, accept: str | None, option: str | None, as_json: bool) -> None:
         assert prefers_csdl_json(accept, option) is as_json
 
-    @pytest.mark.parametrize(("accept", "option"), [("image/png", None), (None, "atom"), ("application/xml;q=0", None)])
+    @pytest.mark.parametrize(
+        ("accept", "option"),
+        [
+            *(("image/png", None), ("application/xml;q=0", None)),
+            *((None, "atom"), (None, "text/plain"), (None, "*/*"), (None, "xml,json")),
+        ],
+    )
     def test_metadata_in_another_form_is_refused(self, accept: str | None, option: str | None) -> None:
         with pytest.raises(NotAcceptable):
             prefers_csdl_json(accept, option)
@@ -196,6 +210,27 @@ class TestAccept:
     def test_takes_text_for_a_plain_value(self, accept: str | None, taken: bool) -> None:
         assert accepts_text(accept) is taken
 
+    @pytest.mark.parametrize(
+        ("option", "taken"),
+        [
+            ("text/plain", True),
+            ("Text/Plain;charset=UTF-8", True),
+            ("json", False),
+            ("application/json", False),
+            ("application/octet-stream", False),
+            ("xml", False),
+            ("text/plain;charset=utf-16", False),
+        ],
+    )
+    def test_loses_to_a_format_for_a_plain_value(self, option: str, taken: bool) -> None:
+        assert accepts_text("text/plain", option) is taken
+        assert accepts_text("application/xml", option) is taken
+
+    @pytest.mark.parametrize("option", ["text/*", "*/*", "text/plain,application/json"])
+    def test_a_format_for_a_plain_value_is_one_media_type(self, option: str) -> None:
+        with pytest.raises(NotAcceptable):
+            accepts_text(None, option)
+
     def test_entries_come_in_their_order_and_with_their_quality(self) -> None:
         ranges = media_ranges("A/a;q=0.1, b/b, c/c;q=0.5;X=Y, d/d;q=1.000, e/e;q=0, , ;q=1, f/f;q=best")
         qualities = {"a/a": 0.1, "b/b": 1, "c/c": 0.5, "d/d": 1, "e/e": 0, "f/f": 1}
@@ -209,6 +244,8 @@ class TestAccept:
         with suppress(NotAcceptable):
             assert prefers_csdl_json(accept, option) in (True, False)
         assert accepts_text(accept) in (True, False)
+        with suppress(NotAcceptable):
+            assert accepts_text(accept, option) in (True, False)
 
 
 class TestPrefer:

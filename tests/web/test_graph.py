@@ -323,6 +323,27 @@ def test_what_is_not_served_is_not_acceptable(shared: Server, accept: str) -> No
         assert (refused.status, refused.error["code"]) == (406, "NotAcceptable")
 
 
+@pytest.mark.parametrize(
+    ("below", "option"),
+    [
+        ("", "text/plain"),
+        ("", "text/*"),
+        ("", "application/xml,application/json"),
+        ("/displayName", "text/plain"),
+        ("/displayName/$value", "json"),
+        ("/displayName/$value", "application/octet-stream"),
+    ],
+)
+def test_format_names_the_one_media_type_of_the_answer(shared: Server, below: str, option: str) -> None:
+    key = shared.create()["id"]
+    targets = [at(key, below)] if below else [LIST, at(key), "/beta", "/beta/deviceManagement"]
+    for target in targets:
+        refused = shared.call("GET", f"{target}?$format={option}")
+        assert (refused.status, refused.error["code"]) == (406, "NotAcceptable")
+    got = shared.call("GET", at(key, "/version/$value?$format=text/plain"), headers={"Accept": "application/xml"})
+    assert (got.status, got.headers["content-type"]) == (200, "text/plain;charset=utf-8")
+
+
 def test_what_cannot_be_answered_is_not_made(server: Server) -> None:
     assert server.call("POST", LIST, PUBLISHED, {"Accept": "text/html"}).status == 406
     assert server.call("GET", f"{LIST}/$count").body == b"0"

@@ -79,6 +79,7 @@ _JSON_CHARSETS: Final = ("utf-8", "utf8", "us-ascii")
 _JSON: Final = {"application/json": 2, "application/*": 1, "*/*": 0}
 # Those that are answered with JSON where nothing else that they stand beside can be.
 _JSON_AT_LAST: Final = {"text/plain": 2, "text/json": 2, "text/*": 1}
+_TEXT: Final = {"text/plain": 2, "text/*": 1, "*/*": 0}
 _FLAG: Final = ("true", "false")
 _FORMAT_PARAMETERS: Final = {
     "metadata": tuple(each.value for each in Detail),
@@ -87,6 +88,7 @@ _FORMAT_PARAMETERS: Final = {
     "exponentialdecimals": _FLAG,
     "charset": _JSON_CHARSETS,
 }
+_SHORT_NAMES: Final = {"json": "application/json", "xml": "application/xml"}
 _MAX_RANGES: Final = 32
 _MAX_REQUEST_ID: Final = 128
 
@@ -114,12 +116,11 @@ def json_form(accept: str | None, format_option: str | None = None) -> Form:
 
     `text/plain` is let through at last, too: SDKs send it alone where Graph answers JSON (clients.md item 10).
     """
-    asked = _format_as_accept(format_option) if format_option is not None else accept or "*/*"
-    if asked in _USUAL:
+    if format_option is None and (not accept or accept in _USUAL):
         return _FORMS[0]
-    ranges = media_ranges(asked)
+    ranges = _asked(accept, format_option)
     form = _best(ranges, _JSON)
-    if form is None and not _rules_out(ranges, "application/json"):
+    if form is None and format_option is None and not _rules_out(ranges, "application/json"):
         form = _best(ranges, _JSON_AT_LAST)
     if form is None:
         raise NotAcceptable("This resource is served as application/json, with odata.metadata none, minimal or full.")
@@ -169,10 +170,18 @@ def _takes(media: MediaRange, form: Form | None) -> bool:
     return all(own.get(name, value) == value for name, value in media.parameters)
 
 
-def _format_as_accept(text: str) -> str:
-    short = {"json": "application/json", "xml": "application/xml"}
-    name, _, rest = text.partition(";")
-    return f"{short.get(name.strip().lower(), name)};{rest}" if rest else short.get(name.strip().lower(), name)
+def _asked(accept: str | None, format_option: str | None) -> list[MediaRange]:
+    """What `$format`, which wins, or Accept names. Raises NotAcceptable.
+
+    `$format` is a media type or a short name of one, never a list or a range (OData 4.01 URL conventions, `$format`).
+    """
+    if format_option is None:
+        return media_ranges(accept or "*/*")
+    name, semicolon, rest = format_option.partition(";")
+    media_type = _SHORT_NAMES.get(name.strip().lower(), name)
+    if "," in format_option or "*" in media_type:
+        raise NotAcceptable("$format names one media type.")
+    return media_ranges(f"{media_type}{semicolon}{rest}")
 
 
 def _served(name: str, value: str) -> bool:
@@ -180,9 +189,8 @@ def _served(name: str, value: str) -> bool:
     return value in _FORMAT_PARAMETERS.get(name, ())
 
 
-def _wanted(accept: str) -> list[MediaRange]:
+def _wanted(ranges: list[MediaRange]) -> list[MediaRange]:
     """The ranges that are accepted, best first."""
-    ranges = media_ranges(accept)
     refused = {each.type for each in ranges if not each.quality}
     kept = [each for each in ranges if each.type not in refused]
     # What is refused by its own name is refused although a wildcard would take it (RFC 9110 section 12.5.1).
@@ -194,24 +202,30 @@ def _wanted(accept: str) -> list[MediaRange]:
 def accepts_multipart(accept: str | None) -> bool:
     """Whether a multipart batch may be answered in its own form."""
     known = ("multipart/mixed", "multipart/*", "*/*")
-    return not accept or any(each.type in known for each in _wanted(accept))
+    return not accept or any(each.type in known for each in _wanted(media_ranges(accept)))
 
 
 def prefers_csdl_json(accept: str | None, format_option: str | None = None) -> bool:
     """Whether `$metadata` is wanted as CSDL JSON; XML is for callers without an opinion. Raises NotAcceptable."""
-    asked = _format_as_accept(format_option) if format_option is not None else accept
-    for each in _wanted(asked or "*/*"):
-        if each.type in ("application/xml", "text/xml", "application/*", "text/*", "*/*", "text/plain"):
+    for each in _wanted(_asked(accept, format_option)):
+        if each.type in ("application/xml", "text/xml", "application/*", "text/*", "*/*"):
+            return False
+        if each.type == "text/plain" and format_option is None:
             return False
         if each.type == "application/json":
             return True
     raise NotAcceptable("The metadata is served as application/xml and application/json.")
 
 
-def accepts_text(accept: str | None) -> bool:
-    """Whether a plain value may be answered as text. Everything clients send for `$count` and `$value` passes."""
+def accepts_text(accept: str | None, format_option: str | None = None) -> bool:
+    """Whether a plain value may be answered as text. Everything clients send for `$count` and `$value` passes.
+
+    Raises NotAcceptable for a `$format` that is no media type.
+    """
+    if format_option is not None:
+        return _rank(_asked(None, format_option), _TEXT) is not None
     known = ("text/plain", "text/*", "*/*", "application/json", "application/*", "application/octet-stream")
-    return not accept or any(each.type in known for each in _wanted(accept))
+    return not accept or any(each.type in known for each in _wanted(media_ranges(accept)))
 
 
 def preferences(prefer: str | None) -> Preferences:

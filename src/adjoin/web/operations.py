@@ -288,8 +288,8 @@ async def get_property(call: Call) -> Response:
 
 
 async def get_value(call: Call) -> Response:
-    call.query()
-    _check_text(call, "A raw value")
+    asked = call.query()
+    _check_text(call, "A raw value", asked.format)
     value = await _value(call)
     if value is None:
         return Response(204)
@@ -303,8 +303,8 @@ async def _value(call: Call) -> object:
     return (await call.found()).row[at]
 
 
-def _check_text(call: Call, what: str) -> None:
-    if not headers.accepts_text(call.header("accept")):
+def _check_text(call: Call, what: str, format_option: str | None = None) -> None:
+    if not headers.accepts_text(call.header("accept"), format_option):
         raise NotAcceptable(f"{what} is served as text/plain.")
 
 
