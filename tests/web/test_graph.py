@@ -349,6 +349,31 @@ def test_what_cannot_be_answered_is_not_made(server: Server) -> None:
     assert server.call("GET", f"{LIST}/$count").body == b"0"
 
 
+# --- whether counts are strings
+
+
+def test_counts_are_strings_wherever_they_stand(shared: Server) -> None:
+    asked = {"Accept": "application/json;IEEE754Compatible=true"}
+    number = shared.call("GET", f"{LIST}?$count=true").json["@odata.count"]
+    assert shared.call("GET", f"{LIST}?$count=true", headers=asked).json["@odata.count"] == str(number)
+    within = "/beta/deviceManagement?$expand=domainJoinConnectors($top=0;$count=true)"
+    assert shared.call("GET", within, headers=asked).json["domainJoinConnectors@odata.count"] == str(number)
+    by_option = shared.call("GET", f"{within}&$format=json;IEEE754Compatible=true")
+    assert by_option.json["domainJoinConnectors@odata.count"] == str(number)
+    assert shared.call("GET", within).json["domainJoinConnectors@odata.count"] == number
+
+
+def test_content_type_says_whether_counts_are_strings(shared: Server) -> None:
+    key, asked = shared.create()["id"], {"Accept": "application/json;IEEE754Compatible=true"}
+    said = JSON.format("minimal").replace("IEEE754Compatible=false", "IEEE754Compatible=true")
+    for target in (LIST, at(key), at(key, "/version"), "/beta/deviceManagement"):
+        assert shared.call("GET", target, headers=asked).headers["content-type"] == said
+    changed = shared.call("PATCH", at(key), b"{}", {"Content-Type": "application/json", **asked})
+    assert (changed.status, changed.headers["content-type"]) == (200, said)
+    made = shared.call("POST", LIST, PUBLISHED, asked)
+    assert (made.status, made.headers["content-type"]) == (201, said)
+
+
 # --- how much control information
 
 

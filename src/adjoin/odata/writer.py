@@ -54,7 +54,7 @@ class Expanded:
     name: str
     rows: Sequence[Row]
     select: tuple[str, ...] = ()
-    count: int | None = None
+    count: int | str | None = None
     next_link: str | None = None
 
     @property

@@ -43,6 +43,9 @@ JSON: Final[Mapping[Detail, str]] = {
     detail: f"application/json;odata.metadata={detail.value};odata.streaming=true;IEEE754Compatible=false;charset=utf-8"
     for detail in Detail
 }
+_EXACT: Final[Mapping[Detail, str]] = {
+    detail: kind.replace("IEEE754Compatible=false", "IEEE754Compatible=true") for detail, kind in JSON.items()
+}
 _TEXT: Final = "text/plain"
 
 
@@ -185,7 +188,8 @@ def _mine(call: Call) -> Bound | None:
 
 async def list_entities(call: Call) -> Response:
     asked = call.query()
-    detail, exact = call.form(asked.format)
+    form = call.form(asked.format)
+    detail = form.detail
     place, longest = call.place, call.to.wishes.preferences.max_page_size
     size = entities.PAGE_SIZE if longest is None else min(longest, entities.PAGE_SIZE)
     continuation = None
@@ -198,13 +202,15 @@ async def list_entities(call: Call) -> Response:
     if page.continuation is not None:
         url = f"{call.request.origin}{call.request.path}"
         link = _next_link(call, page.continuation, url, call.request.query, _scope(call, place, asked))
-    count = str(page.count) if exact and page.count is not None else page.count
-    body = writer.collection(place, page.written or page.rows, asked.select, detail, count, link)
-    kind = JSON[detail].replace("IEEE754Compatible=false", "IEEE754Compatible=true") if exact else JSON[detail]
-    response = Response(200, body, kind)
+    body = writer.collection(place, page.written or page.rows, asked.select, detail, _shown(page.count, form), link)
+    response = Response(200, body, _type_of(form))
     if longest is not None and (continuation is None or continuation.page_size == size):
         response.headers.append(("preference-applied", f"odata.maxpagesize={size}"))
     return response
+
+
+def _shown(count: int | None, form: Form) -> int | str | None:
+    return str(count) if form.counts_as_text and count is not None else count
 
 
 def _scope(call: Call, place: Place, asked: Query) -> str:
@@ -238,19 +244,20 @@ async def _count_values(call: Call) -> Response:
 
 async def get_entity(call: Call) -> Response:
     asked = call.query()
-    detail = call.detail(asked.format)
+    form = call.form(asked.format)
     found = await call.found()
     conditions = call.conditions()
     if conditions is not UNCONDITIONAL and conditions.unchanged(tag := headers.entity_tag(found.version)):
         return Response(304, headers=[("etag", tag)])
-    return _entity_answer(call, found, 200, asked.select, detail)
+    return _entity_answer(call, found, 200, asked.select, form)
 
 
 async def get_singleton(call: Call) -> Response:
     asked = call.query()
-    detail = call.detail(asked.format)
-    expanded = [await _expanded(call, each) for each in asked.expand]
-    return Response(200, writer.entity(call.place, _singleton(call), asked.select, detail, expanded), JSON[detail])
+    form = call.form(asked.format)
+    expanded = [await _expanded(call, each, form) for each in asked.expand]
+    body = writer.entity(call.place, _singleton(call), asked.select, form.detail, expanded)
+    return Response(200, body, _type_of(form))
 
 
 # A tenant without a licence is not served, and so never shown as such.
@@ -262,7 +269,7 @@ def _singleton(call: Call) -> tuple[str, str]:
     return (call.tenant.id, _SUBSCRIPTION[call.tenant.licence_at(call.world.now())])
 
 
-async def _expanded(call: Call, expansion: Expansion) -> writer.Expanded:
+async def _expanded(call: Call, expansion: Expansion, form: Form) -> writer.Expanded:
     # What stands within needs the permission that it needs by itself.
     access.check(call.caller, expansion.navigation.read)
     asked, name = expansion.query, expansion.navigation.name
@@ -274,17 +281,17 @@ async def _expanded(call: Call, expansion: Expansion) -> writer.Expanded:
     if page.continuation is not None:
         url = f"{call.root}/{'/'.join(place.resource.trail)}"
         link = _next_link(call, page.continuation, url, expansion.options, _scope(call, place, asked))
-    return writer.Expanded(place, name, page.rows, asked.select, page.count, link)
+    return writer.Expanded(place, name, page.rows, asked.select, _shown(page.count, form), link)
 
 
 async def get_property(call: Call) -> Response:
     asked = call.query()
-    detail = call.detail(asked.format)
+    form = call.form(asked.format)
     value = await _value(call)
     if value is None:
         return Response(204)
     key = None if call.resource.key is None else call.key.lower()
-    return Response(200, writer.single(call.place, key, call.declared, value, detail), JSON[detail])
+    return Response(200, writer.single(call.place, key, call.declared, value, form.detail), _type_of(form))
 
 
 async def get_value(call: Call) -> Response:
@@ -319,14 +326,14 @@ async def created(call: Call, make: Callable[[Mapping[str, Value]], Awaitable[St
     """Read what is to be created, `make` it, and answer."""
     query.check_no_options(call.request.query)
     headers.check_json_body(call.header("content-type"))
-    detail = call.detail()
+    form = call.form()
     preferred = call.to.wishes.preferences.answer
     values = reader.read_create(call.way.served, call.resource.type, await call.request.body())
     made = await make(values)
     location = call.place.entity_url(str(made.row[0]))
     if preferred is Return.MINIMAL:
         return _minimal([("location", location), ("odata-entityid", location)])
-    response = _entity_answer(call, made, 201, (), detail)
+    response = _entity_answer(call, made, 201, (), form)
     response.headers.append(("location", location))
     return _applied(response, preferred)
 
@@ -342,14 +349,14 @@ async def changed(call: Call, alter: Callable[[Mapping[str, Value]], Awaitable[S
     """Read what is to be changed of the entity, `alter` it, and answer."""
     query.check_no_options(call.request.query)
     headers.check_json_body(call.header("content-type"))
-    detail = call.detail()
+    form = call.form()
     preferred = call.to.wishes.preferences.answer
     whole = await alter(
         reader.read_patch(call.way.served, call.resource.type, call.key.lower(), await call.request.body())
     )
     if preferred is Return.MINIMAL:
         return _minimal([("etag", headers.entity_tag(whole.version))])
-    return _applied(_entity_answer(call, whole, 200, (), detail), preferred)
+    return _applied(_entity_answer(call, whole, 200, (), form), preferred)
 
 
 async def remove_entity(call: Call) -> Response:
@@ -374,9 +381,13 @@ async def clear_property(call: Call) -> Response:
     return Response(204, headers=[("etag", headers.entity_tag(whole.version))])
 
 
-def _entity_answer(call: Call, stored: Stored, status: int, select: tuple[str, ...], detail: Detail) -> Response:
+def _entity_answer(call: Call, stored: Stored, status: int, select: tuple[str, ...], form: Form) -> Response:
     tag = headers.entity_tag(stored.version)
-    return Response(status, writer.entity(call.place, stored.row, select, detail), JSON[detail], [("etag", tag)])
+    return Response(status, writer.entity(call.place, stored.row, select, form.detail), _type_of(form), [("etag", tag)])
+
+
+def _type_of(form: Form) -> str:
+    return _EXACT[form.detail] if form.counts_as_text else JSON[form.detail]
 
 
 def _minimal(own: list[tuple[str, str]]) -> Response:
