@@ -49,13 +49,17 @@ def check_golden(name: str, actual: bytes) -> None:
 
 
 def json_of_xml(text: bytes) -> Json:
-    """The CSDL JSON that says the same as this CSDL XML; JSON has no version below 4.01."""
+    """The CSDL JSON that says the same as this CSDL XML."""
     edmx = ElementTree.fromstring(text)
     includes = {each.attrib["Namespace"]: each.attrib["Alias"] for each in edmx.iter(f"{EDMX}Include")}
     schema = _only(edmx, f"{EDMX}DataServices/{EDM}Schema")
     namespace = schema.attrib["Namespace"]
     container = _only(schema, f"{EDM}EntityContainer").attrib["Name"]
-    document: Json = {"$Version": "4.01", "$EntityContainer": f"{namespace}.{container}", "$Reference": {}}
+    document: Json = {
+        "$Version": edmx.attrib["Version"],
+        "$EntityContainer": f"{namespace}.{container}",
+        "$Reference": {},
+    }
     for reference in edmx.iter(f"{EDMX}Reference"):
         include = [{"$Namespace": each.attrib["Namespace"], "$Alias": each.attrib["Alias"]} for each in reference]
         document["$Reference"][reference.attrib["Uri"].removesuffix(".xml") + ".json"] = {"$Include": include}

@@ -70,7 +70,7 @@ def csdl_xml(model: Model) -> bytes:
 
 @lru_cache(maxsize=8)
 def csdl_json(model: Model) -> bytes:
-    """`$metadata` as CSDL JSON, a form that exists since 4.01 only (CSDL JSON 4.01 section 3.1)."""
+    """`$metadata` as CSDL JSON. `$Version` is 4.0, the version of the answers (CSDL JSON 4.01 section 3.1)."""
     container = {each.name: _json_entity_set(each) for each in model.entity_sets}
     container |= {each.name: _json_singleton(each) for each in model.singletons}
     container |= _json_annotations(capabilities.of_container(model))
@@ -85,7 +85,7 @@ def csdl_json(model: Model) -> bytes:
         schema.setdefault(action.name, []).append(_json_action(model, action))
     schema[model.container] = {"$Kind": "EntityContainer", **container}
     document = {
-        "$Version": "4.01",
+        "$Version": "4.0",
         "$EntityContainer": f"{model.namespace}.{model.container}",
         "$Reference": {
             f"{_VOCABULARIES}/{namespace}.json": {"$Include": [{"$Namespace": namespace, "$Alias": alias}]}
