@@ -13,6 +13,7 @@ from adjoin.odata.headers import (
     Detail,
     Preferences,
     Return,
+    accepts_multipart,
     accepts_text,
     check_json_body,
     check_versions,
@@ -176,6 +177,12 @@ class TestAccept:
             ("application/json", "xml", False),
             ("application/xml", "json", True),
             (None, "application/json", True),
+            ("application/json;q=0, */*", None, False),
+            ("application/xml;q=0, */*", None, True),
+            ("application/json;odata.metadata=full;charset=utf-8", None, True),
+            ("application/json;charset=utf-16, application/xml;q=0.1", None, False),
+            ("text/plain", None, False),
+            ("text/plain, application/json;q=0.1", None, True),
         ],
     )
     def test_chooses_the_form_of_the_metadata(self, accept: str | None, option: str | None, as_json: bool) -> None:
@@ -184,7 +191,9 @@ class TestAccept:
     @pytest.mark.parametrize(
         ("accept", "option"),
         [
-            *(("image/png", None), ("application/xml;q=0", None)),
+            *(("image/png", None), ("application/xml;q=0", None), ("application/xml;q=0, text/plain", None)),
+            *(("application/json;unknown=1", None), ("application/json;odata=verbose", None)),
+            *(("application/xml;charset=utf-16", None), (None, "json;unknown=1"), (None, "xml;charset=utf-16")),
             *((None, "atom"), (None, "text/plain"), (None, "*/*"), (None, "xml,json")),
         ],
     )
@@ -205,10 +214,30 @@ class TestAccept:
             ("application/xml", False),
             ("image/png, text/html", False),
             ("text/plain;q=0", False),
+            ("text/plain;q=0, application/json", False),
+            ("text/plain;q=0, */*", False),
+            ("application/json;odata.metadata=minimal;odata.streaming=False;IEEE754Compatible=False", True),
+            ("application/json;unknown=1", False),
+            ("text/plain;charset=utf-16", False),
+            ("text/plain;charset=utf-16, application/octet-stream;q=0.1", True),
         ],
     )
     def test_takes_text_for_a_plain_value(self, accept: str | None, taken: bool) -> None:
         assert accepts_text(accept) is taken
+
+    @pytest.mark.parametrize(
+        ("accept", "taken"),
+        [
+            (None, True),
+            ("*/*", True),
+            ("multipart/*", True),
+            ("multipart/mixed;boundary=b;charset=utf-16", True),
+            ("application/json", False),
+            ("multipart/mixed;q=0, */*", False),
+        ],
+    )
+    def test_takes_multipart_for_a_batch(self, accept: str | None, taken: bool) -> None:
+        assert accepts_multipart(accept) is taken
 
     @pytest.mark.parametrize(
         ("option", "taken"),

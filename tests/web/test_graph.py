@@ -323,6 +323,16 @@ def test_what_is_not_served_is_not_acceptable(shared: Server, accept: str) -> No
         assert (refused.status, refused.error["code"]) == (406, "NotAcceptable")
 
 
+@pytest.mark.parametrize("parameter", ["charset=utf-16", "foo=bar", "odata=verbose"])
+@pytest.mark.parametrize("media_type", ["application/json", "text/plain"])
+def test_what_no_form_of_an_answer_has_is_acceptable_nowhere(shared: Server, media_type: str, parameter: str) -> None:
+    key = shared.create()["id"]
+    for target in (LIST, at(key), at(key, "/version/$value"), f"{LIST}/$count", "/beta", "/beta/$metadata"):
+        accept = f"{media_type};{parameter}"
+        assert shared.call("GET", target, headers={"Accept": accept}).status == 406
+        assert shared.call("GET", target, headers={"Accept": f"{accept}, */*;q=0.1"}).status == 200
+
+
 @pytest.mark.parametrize(
     ("below", "option"),
     [

@@ -6,6 +6,7 @@ ignored (odata.md M4.5). Names of headers and preferences count without regard t
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -80,6 +81,9 @@ _JSON: Final = {"application/json": 2, "application/*": 1, "*/*": 0}
 # Those that are answered with JSON where nothing else that they stand beside can be.
 _JSON_AT_LAST: Final = {"text/plain": 2, "text/json": 2, "text/*": 1}
 _TEXT: Final = {"text/plain": 2, "text/*": 1, "*/*": 0}
+_TEXT_AT_LAST: Final = {"application/json": 2, "application/octet-stream": 2, "application/*": 1}
+_XML: Final = {"application/xml": 2, "text/xml": 2, "application/*": 1, "text/*": 1, "*/*": 0}
+_MULTIPART: Final = {"multipart/mixed": 2, "multipart/*": 1, "*/*": 0}
 _FLAG: Final = ("true", "false")
 _FORMAT_PARAMETERS: Final = {
     "metadata": tuple(each.value for each in Detail),
@@ -189,32 +193,22 @@ def _served(name: str, value: str) -> bool:
     return value in _FORMAT_PARAMETERS.get(name, ())
 
 
-def _wanted(ranges: list[MediaRange]) -> list[MediaRange]:
-    """The ranges that are accepted, best first."""
-    refused = {each.type for each in ranges if not each.quality}
-    kept = [each for each in ranges if each.type not in refused]
-    # What is refused by its own name is refused although a wildcard would take it (RFC 9110 section 12.5.1).
-    if "application/json" in refused:
-        kept = [each for each in kept if not each.type.endswith("*")]
-    return sorted(kept, key=lambda each: -each.quality)
-
-
 def accepts_multipart(accept: str | None) -> bool:
     """Whether a multipart batch may be answered in its own form."""
-    known = ("multipart/mixed", "multipart/*", "*/*")
-    return not accept or any(each.type in known for each in _wanted(media_ranges(accept)))
+    # Their parameters are those of multipart, such as `boundary`, and none of a format of OData.
+    ranges = [dataclasses.replace(each, parameters=()) for each in media_ranges(accept or "*/*")]
+    return _rank(ranges, _MULTIPART) is not None
 
 
 def prefers_csdl_json(accept: str | None, format_option: str | None = None) -> bool:
     """Whether `$metadata` is wanted as CSDL JSON; XML is for callers without an opinion. Raises NotAcceptable."""
-    for each in _wanted(_asked(accept, format_option)):
-        if each.type in ("application/xml", "text/xml", "application/*", "text/*", "*/*"):
+    ranges = _asked(accept, format_option)
+    as_json, as_xml = _rank(ranges, _JSON), _rank(ranges, _XML)
+    if as_xml is None and as_json is None:
+        if format_option is None and not _rules_out(ranges, "application/xml") and _rank(ranges, _TEXT) is not None:
             return False
-        if each.type == "text/plain" and format_option is None:
-            return False
-        if each.type == "application/json":
-            return True
-    raise NotAcceptable("The metadata is served as application/xml and application/json.")
+        raise NotAcceptable("The metadata is served as application/xml and application/json.")
+    return as_json is not None and (as_xml is None or as_json > as_xml)
 
 
 def accepts_text(accept: str | None, format_option: str | None = None) -> bool:
@@ -222,10 +216,10 @@ def accepts_text(accept: str | None, format_option: str | None = None) -> bool:
 
     Raises NotAcceptable for a `$format` that is no media type.
     """
-    if format_option is not None:
-        return _rank(_asked(None, format_option), _TEXT) is not None
-    known = ("text/plain", "text/*", "*/*", "application/json", "application/*", "application/octet-stream")
-    return not accept or any(each.type in known for each in _wanted(media_ranges(accept)))
+    ranges = _asked(accept, format_option)
+    if _rank(ranges, _TEXT) is not None:
+        return True
+    return format_option is None and not _rules_out(ranges, "text/plain") and _rank(ranges, _TEXT_AT_LAST) is not None
 
 
 def preferences(prefer: str | None) -> Preferences:
