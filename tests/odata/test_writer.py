@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 from adjoin.model import BETA, CONNECTOR
 from adjoin.odata.headers import Detail
 from adjoin.odata.path import parse, segments
-from adjoin.odata.writer import Place, Row, collection, entity, error, single
+from adjoin.odata.writer import Expanded, Place, Row, collection, entity, error, single
 
 ID: Final = "77296cf7-6cf7-7729-f76c-2977f76c2977"
 ROOT: Final = "https://host:8365/beta"
 LIST: Final = "deviceManagement/domainJoinConnectors"
 TYPE: Final = "#microsoft.graph.deviceManagementDomainJoinConnector"
 ROW: Final[Row] = (ID, "Display Name value", "2016-12-31T23:58:36.6670033-08:00", "error", "Version value")
+CONTAINED: Final = ("domainJoinConnectors", "auditEvents")
 NAMES: Final = tuple(each.name for each in CONNECTOR.properties)
 SELECTIONS: Final = [chosen for size in range(1, len(NAMES) + 1) for chosen in combinations(NAMES, size)]
 
@@ -95,6 +96,23 @@ class TestEntity:
         assert shown["@odata.editLink"] == "deviceManagement"
         assert shown["subscriptionState@odata.type"] == "#microsoft.graph.deviceManagementSubscriptionState"
 
+    def test_with_full_metadata_says_where_what_it_contains_is(self) -> None:
+        at = place("/deviceManagement")
+        shown = dict(members(entity(at, (ID, "active"), detail=Detail.FULL)))
+        links = {f"{name}@odata.navigationLink": f"{ROOT}/deviceManagement/{name}" for name in CONTAINED}
+        assert dict(list(shown.items())[-len(links) :]) == links
+        for detail in (Detail.MINIMAL, Detail.NONE):
+            assert not links.keys() & dict(members(entity(at, (ID, "active"), detail=detail)))
+        assert not links.keys() & dict(members(entity(at, (ID, "active"), ("id",), Detail.FULL)))
+
+    def test_tells_all_of_what_is_expanded_right_before_it(self) -> None:
+        expanded = Expanded(place(), "domainJoinConnectors", [ROW], count=1)
+        shown = members(entity(place("/deviceManagement"), (ID, "active"), (), Detail.FULL, [expanded]))
+        others = [f"{name}@odata.navigationLink" for name in CONTAINED if name != "domainJoinConnectors"]
+        told = [f"domainJoinConnectors@odata.{each}" for each in ("navigationLink", "context", "count")]
+        names = [name for name, _ in shown]
+        assert names[names.index("subscriptionState") + 1 :] == [*others, *told, "domainJoinConnectors"]
+
     @given(st.lists(st.text(st.characters(codec="utf-8")), min_size=5, max_size=5), st.sampled_from(Detail))
     def test_of_any_text_can_be_read_again(self, row: list[str], detail: Detail) -> None:
         shown = json.loads(entity(place(), row, detail=detail))
@@ -147,6 +165,20 @@ class TestSingle:
 
     def test_without_metadata_is_the_value_alone(self) -> None:
         assert single(place(), ID, CONNECTOR.properties[1], "x", Detail.NONE) == b'{"value":"x"}'
+
+    def test_with_full_metadata_tells_what_its_form_in_json_does_not(self) -> None:
+        told = {
+            each.name: dict(members(single(place(), ID, each, "x", Detail.FULL))).get("@odata.type")
+            for each in CONNECTOR.properties
+        }
+        assert told == {
+            "id": None,
+            "displayName": None,
+            "lastConnectionDateTime": "#DateTimeOffset",
+            "state": "#microsoft.graph.deviceManagementDomainJoinConnectorState",
+            "version": None,
+        }
+        assert "@odata.type" not in dict(members(single(place(), ID, CONNECTOR.properties[2], "x")))
 
     def test_of_a_singleton_has_no_key_in_its_context(self) -> None:
         at = place("/deviceManagement")

@@ -412,6 +412,22 @@ def test_metadata_full_adds_types_and_links(shared: Server) -> None:
         assert shared.follow(got.json["@odata.id"]).status == 200
 
 
+def test_metadata_full_of_what_contains_connectors_leads_to_them(shared: Server) -> None:
+    asked = {"Accept": "application/json;odata.metadata=full"}
+    got = shared.call("GET", "/beta/deviceManagement", headers=asked)
+    assert got.json["domainJoinConnectors@odata.navigationLink"] == f"{ORIGIN}{LIST}"
+    assert shared.follow(got.json["domainJoinConnectors@odata.navigationLink"]).status == 200
+    older = shared.call("GET", "/v1.0/deviceManagement", headers=asked)
+    assert not [name for name in older.json if name.endswith("navigationLink")]
+
+
+def test_metadata_full_of_a_property_tells_its_type(shared: Server) -> None:
+    target = at(shared.create()["id"], "/lastConnectionDateTime")
+    got = shared.call("GET", target, headers={"Accept": "application/json;odata.metadata=full"})
+    assert list(got.json) == ["@odata.context", "@odata.type", "value"]
+    assert got.json["@odata.type"] == "#DateTimeOffset"
+
+
 @pytest.mark.parametrize("target", [LIST, "/beta/deviceManagement"])
 def test_unknown_level_of_metadata(shared: Server, target: str) -> None:
     assert shared.call("GET", target, headers={"Accept": "application/json;odata.metadata=all"}).status == 406

@@ -92,6 +92,9 @@ def entity(
         return _ENCODER.encode(whole)
     members = msgspec.to_builtins(whole)
     for each in expanded:
+        # What is told of a property stands right before it (OData JSON 4.01, payload ordering constraints).
+        if (link := _navigation_link(each.name)) in members:
+            members[link] = members.pop(link)
         members |= each.members(detail)
     return _ENCODER.encode(members)
 
@@ -153,6 +156,8 @@ def single(place: Place, key: str | None, declared: Property, value: object, det
     members: dict[str, object] = {}
     if detail is not Detail.NONE:
         members["@odata.context"] = f"{place.root}/$metadata#{at}/{declared.name}"
+    if detail is Detail.FULL and (annotation := held.annotation(declared)) is not None:
+        members["@odata.type"] = annotation
     shown = held.show(declared, (), detail is Detail.FULL)
     value = value if shown is None else shown(value)
     if declared.collection or not isinstance(declared.type, ComplexType):
@@ -208,7 +213,10 @@ class _Shape:
         shown = [of.properties[at] for at in self._at]
         self._annotated = [held.annotation(each) if self._full else None for each in shown]
         self._shows = [held.show(each, held.below(each.name, select), self._full) for each in shown]
-        self._struct = _struct([*leading, *self._control_names(), *self._names(shown)], self._tag)
+        # A selection names no navigation property here, and so leaves their links out.
+        self._navigations = [each.name for each in of.navigations] if self._full and not select else []
+        links = [_navigation_link(each) for each in self._navigations]
+        self._struct = _struct([*leading, *self._control_names(), *self._names(shown), *links], self._tag)
 
     def _control_names(self) -> list[str]:
         return [*(["@odata.type"] if self._type else []), *(["@odata.id", "@odata.editLink"] if self._full else [])]
@@ -228,13 +236,13 @@ class _Shape:
     def make(self, leading: Sequence[Any], place: Place, row: Row) -> msgspec.Struct:
         if self._whole:
             return self._struct(*leading, *self._type, *row)
-        values = [*leading, *self._type]
-        if self._full:
-            values += self._links(place, str(row[self._key_at]))
+        links: tuple[str, ...] = self._links(place, str(row[self._key_at])) if self._full else ()
+        values = [*leading, *self._type, *links]
         for at, annotation, show in zip(self._at, self._annotated, self._shows, strict=True):
             if annotation is not None:
                 values.append(annotation)
             values.append(row[at] if show is None else show(row[at]))
+        values += [f"{links[0]}/{each}" for each in self._navigations]
         return self._struct(*values)
 
     def _links(self, place: Place, key: str) -> tuple[str, str]:
@@ -243,6 +251,10 @@ class _Shape:
             return f"{place.root}/{trail}", trail
         at = f"{'/'.join(place.resource.trail)}('{key}')"
         return f"{place.root}/{at}", at
+
+
+def _navigation_link(name: str) -> str:
+    return f"{name}@odata.navigationLink"
 
 
 def _struct(names: list[str], tag: str | None) -> Callable[..., msgspec.Struct]:
