@@ -6,13 +6,13 @@ ignored (odata.md M4.5). Names of headers and preferences count without regard t
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from enum import Enum
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from adjoin.odata.errors import (
@@ -122,6 +122,11 @@ def json_form(accept: str | None, format_option: str | None = None) -> Form:
     """
     if format_option is None and (not accept or accept in _USUAL):
         return _FORMS[0]
+    return _form(None if format_option is not None else accept, format_option)
+
+
+@lru_cache(maxsize=64)
+def _form(accept: str | None, format_option: str | None) -> Form:
     ranges = _asked(accept, format_option)
     form = _best(ranges, _JSON)
     if form is None and format_option is None and not _rules_out(ranges, "application/json"):
@@ -166,38 +171,39 @@ def _rank(ranges: list[MediaRange], names: Mapping[str, int], form: Form | None 
 
 
 def _takes(media: MediaRange, form: Form | None) -> bool:
-    if not all(_served(*parameter) for parameter in media.parameters):
-        return False
-    if form is None:
+    if form is None or not media.parameters:
         return True
     own = {"metadata": form.detail.value, "ieee754compatible": "true" if form.counts_as_text else "false"}
     return all(own.get(name, value) == value for name, value in media.parameters)
 
 
 def _asked(accept: str | None, format_option: str | None) -> list[MediaRange]:
-    """What `$format`, which wins, or Accept names. Raises NotAcceptable.
+    """What `$format`, which wins, or Accept names, as far as its parameters are obeyed. Raises NotAcceptable.
 
     `$format` is a media type or a short name of one, never a list or a range (OData 4.01 URL conventions, `$format`).
     """
     if format_option is None:
-        return media_ranges(accept or "*/*")
+        return _obeyed(accept or "*/*")
     name, semicolon, rest = format_option.partition(";")
     media_type = _SHORT_NAMES.get(name.strip().lower(), name)
     if "," in format_option or "*" in media_type:
         raise NotAcceptable("$format names one media type.")
-    return media_ranges(f"{media_type}{semicolon}{rest}")
+    return _obeyed(f"{media_type}{semicolon}{rest}")
 
 
-def _served(name: str, value: str) -> bool:
-    """Whether a format parameter is one that is obeyed (OData 4.01 part 1, 8.2.1: all others are refused)."""
-    return value in _FORMAT_PARAMETERS.get(name, ())
+def _obeyed(accept: str) -> list[MediaRange]:
+    """The ranges without unknown format parameters, which are refused (OData 4.01 part 1, 8.2.1)."""
+    return [
+        each
+        for each in media_ranges(accept)
+        if all(value in _FORMAT_PARAMETERS.get(name, ()) for name, value in each.parameters)
+    ]
 
 
 def accepts_multipart(accept: str | None) -> bool:
     """Whether a multipart batch may be answered in its own form."""
     # Their parameters are those of multipart, such as `boundary`, and none of a format of OData.
-    ranges = [dataclasses.replace(each, parameters=()) for each in media_ranges(accept or "*/*")]
-    return _rank(ranges, _MULTIPART) is not None
+    return _rank(media_ranges(accept or "*/*"), _MULTIPART) is not None
 
 
 def prefers_csdl_json(accept: str | None, format_option: str | None = None) -> bool:
