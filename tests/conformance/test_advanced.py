@@ -163,6 +163,14 @@ class TestMultipartBatch:
         assert (answer["id"], answer["status"]) == ("a", 200)
         assert self.send(service, self.one("GET", f"{LIST}/$count"))[1] == [(200, "5")]
 
+    def test_a41_7_no_groups_and_no_references_in_json(self, service: Service) -> None:
+        first = {"id": "a", "method": "GET", "url": f"/deviceManagement/{NAME}"}
+        group = {"requests": [{**first, "atomicityGroup": "g"}]}
+        assert service.ask("POST", "/beta/$batch", group).status == 501
+        reference = {"id": "b", "method": "GET", "url": "$a/$count", "dependsOn": ["a"]}
+        answers = service.ask("POST", "/beta/$batch", {"requests": [first, reference]}).json["responses"]
+        assert [(each["id"], each["status"]) for each in answers] == [("a", 200), ("b", 400)]
+
 
 @pytest.mark.parametrize("path", [f"{LIST}/$ref", f"{LIST}/$each", "/beta/$all", "/beta/$entity?$id=x"])
 def test_a4_12_what_is_not_served_of_resource_paths(service: Service, path: str) -> None:

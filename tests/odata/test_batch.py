@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adjoin.odata.batch import MAX_ITEMS, Answer, Item, parse, write
-from adjoin.odata.errors import MalformedBody, TooManyItems
+from adjoin.odata.errors import MalformedBody, NotServed, TooManyItems
 
 LIST: Final = "/deviceManagement/domainJoinConnectors"
 
@@ -77,6 +77,7 @@ def test_ids_are_told_apart_without_regard_to_case_and_type(ids: tuple[object, o
         {"dependsOn": []},
         {"depends_on": []},
         {"depends_on": None},
+        {"atomicityGroup": None},
     ],
 )
 def test_what_is_empty_is_as_if_left_out(members: dict[str, object]) -> None:
@@ -84,7 +85,13 @@ def test_what_is_empty_is_as_if_left_out(members: dict[str, object]) -> None:
 
 
 def test_members_that_are_not_known_are_passed_over() -> None:
-    assert one(atomicityGroup="g", foo=1) == one()
+    assert one(foo=1, Url="/x") == one()
+
+
+@pytest.mark.parametrize("group", ["g", "", 1, ["g"], False])
+def test_a_group_to_be_kept_whole_or_not_is_not_served(group: object) -> None:
+    with pytest.raises(NotServed, match="all or nothing"):
+        read(request("1"), request("2", atomicityGroup=group))
 
 
 @pytest.mark.parametrize(

@@ -257,6 +257,15 @@ def test_a_batch_that_is_none_is_refused_as_a_whole(shared: Server, requests: An
     assert number(shared) == before
 
 
+def test_of_a_batch_with_a_group_to_be_kept_whole_nothing_is_run(shared: Server) -> None:
+    before = number(shared)
+    broken = {**post("3"), "body": {}, "atomicityGroup": "g"}
+    answer = shared.call("POST", BATCH, {"requests": [post("1"), {**post("2"), "atomicityGroup": "g"}, broken]})
+    assert (answer.status, answer.error["code"]) == (501, "NotSupported")
+    assert "change sets" in answer.error["message"]
+    assert number(shared) == before
+
+
 def test_twenty_requests_are_answered(server: Server) -> None:
     answers = send(server, *(post(each) for each in range(20)))
     assert {each["status"] for each in answers.values()} == {201}

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
-from adjoin.odata.errors import MalformedBody, TooManyItems
+from adjoin.odata.errors import MalformedBody, NotServed, TooManyItems
 from adjoin.odata.reader import read_object
 from adjoin.odata.values import unstorable
 
@@ -51,7 +51,7 @@ class Answer:
 
 
 def parse(body: bytes) -> list[Item]:
-    """The requests of a JSON batch, each behind those it depends on. Raises MalformedBody or TooManyItems."""
+    """The requests of a JSON batch, each behind what it depends on. Raises MalformedBody, NotServed, TooManyItems."""
     requests = read_object(body).get("requests")
     if not isinstance(requests, list):
         raise MalformedBody("A batch is a JSON object with the array 'requests'.")
@@ -80,6 +80,12 @@ def _item(value: object) -> Item:
     depends_on = members.get("dependsOn", members["depends_on"]) or []
     if not isinstance(depends_on, list) or not all(isinstance(each, str | int) for each in depends_on):
         raise MalformedBody(f"'dependsOn' of the batch's request '{item_id}' is an array of ids.")
+    # Passed over, as Graph does, part of a group could be kept (OData JSON 4.01, 19.1: all of it or nothing).
+    if members.get("atomicityGroup") is not None:
+        raise NotServed(
+            "Requests of a JSON batch cannot be made all or nothing here ('atomicityGroup'); a multipart batch has "
+            "change sets."
+        )
     body = _body(members.get("body"), headers)
     return Item(item_id, method.upper(), url, headers, body, tuple(str(each).lower() for each in depends_on))
 
