@@ -210,7 +210,7 @@ CLAUSES: Final[tuple[Clause, ...]] = (
 4 | MUST | $compute | no: 501
 5 | MUST | options within $select | no: 501, but for $select
 6 | MUST | $metadata as CSDL JSON
-7 | MUST | both batch formats | no: both are read; in JSON without groups (501) and `$<id>` references (400)
+7 | MUST | both batch formats | no: JSON has no groups (501), conditions (424) and references `$<id>` (400)
 8 | SHOULD | /$filter as a segment | no: 501
 9 | SHOULD | aliases assigned within an option | no: refused with 400
 10 | MAY | names in any case

@@ -216,7 +216,7 @@ class TestBatch:
         assert stated["RequestDependencyConditionsSupported"] is False
         requests = [{"id": "1", "method": "GET", "url": "/deviceManagement", "if": "false"}]
         answer = service.ask("POST", "/beta/$batch", {"requests": requests})
-        assert answer.json["responses"][0]["status"] == 200
+        assert answer.json["responses"][0]["status"] == 424
 
     def test_has_no_references_to_bodies_or_etags(self, service: Service, stated: dict[str, Any], key: str) -> None:
         assert stated["ReferencesInRequestBodiesSupported"] is False

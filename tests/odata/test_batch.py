@@ -78,6 +78,7 @@ def test_ids_are_told_apart_without_regard_to_case_and_type(ids: tuple[object, o
         {"depends_on": []},
         {"depends_on": None},
         {"atomicityGroup": None},
+        {"if": None},
     ],
 )
 def test_what_is_empty_is_as_if_left_out(members: dict[str, object]) -> None:
@@ -86,6 +87,12 @@ def test_what_is_empty_is_as_if_left_out(members: dict[str, object]) -> None:
 
 def test_members_that_are_not_known_are_passed_over() -> None:
     assert one(foo=1, Url="/x") == one()
+
+
+@pytest.mark.parametrize("condition", ["$1/succeeded", "", True, False, 1, {}])
+def test_a_condition_is_seen_whatever_it_says(condition: object) -> None:
+    assert one(**{"if": condition}).conditional
+    assert not one().conditional
 
 
 @pytest.mark.parametrize("group", ["g", "", 1, ["g"], False])

@@ -222,6 +222,19 @@ def test_what_depends_on_a_failure_is_not_run_nor_what_depends_on_that(server: S
     assert number(server) == 1
 
 
+def test_what_is_to_run_under_a_condition_is_not_run_nor_what_depends_on_it(server: Server) -> None:
+    answers = send(
+        server,
+        get(id_="a"),
+        {**post("b"), "dependsOn": ["a"], "if": "$a eq null"},
+        {**post("c"), "dependsOn": ["b"]},
+        {**post("d"), "dependsOn": ["a"]},
+    )
+    assert {each: answers[each]["status"] for each in "abcd"} == {"a": 200, "b": 424, "c": 424, "d": 201}
+    assert "'if'" in answers["b"]["body"]["error"]["message"]
+    assert number(server) == 1
+
+
 def test_what_depends_sees_what_it_depends_on(server: Server) -> None:
     key = "12345678-1234-4234-8234-123456789abc"
     answers = send(

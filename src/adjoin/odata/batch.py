@@ -25,7 +25,10 @@ _MAX_ID: Final = 128
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One request of a batch. `id` is given back as it came; header names are in small letters."""
+    """One request of a batch. `id` is given back as it came; header names are in small letters.
+
+    `conditional`: it is to run under a condition on others' answers, the member `if` (OData JSON 4.01, 19.1).
+    """
 
     id: str | int
     method: str
@@ -33,6 +36,7 @@ class Item:
     headers: Mapping[str, str]
     body: bytes
     depends_on: tuple[str, ...]
+    conditional: bool = False
 
     @property
     def name(self) -> str:
@@ -87,7 +91,8 @@ def _item(value: object) -> Item:
             "change sets."
         )
     body = _body(members.get("body"), headers)
-    return Item(item_id, method.upper(), url, headers, body, tuple(str(each).lower() for each in depends_on))
+    names = tuple(str(each).lower() for each in depends_on)
+    return Item(item_id, method.upper(), url, headers, body, names, members.get("if") is not None)
 
 
 def _headers(value: object, item_id: str | int) -> dict[str, str]:

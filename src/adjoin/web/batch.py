@@ -71,6 +71,10 @@ class Batch:
         if failed is not None:
             said = FailedDependency(f"The request '{failed}', on which this one depends, failed.")
             return _answer(item, self.refuse(said, self.request))
+        # OData JSON 4.01, 19.1: a condition that is not looked at counts as one that failed.
+        if item.conditional:
+            said = FailedDependency("A request of a batch is not run under a condition ('if') here.")
+            return _answer(item, self.refuse(said, self.request))
         response = await self._one(item.method, item.url, item.headers, item.body, self.database)
         return _answer(item, response)
 
