@@ -150,7 +150,7 @@ TAKEN: Final[dict[Kind, tuple[set[str], set[str]]]] = {
     Kind.VALUE: ({"format"}, {"schemaversion"}),
     Kind.SERVICE: ({"format"}, {"schemaversion"}),
     Kind.METADATA: ({"format"}, {"schemaversion"}),
-    Kind.BATCH: (set(), set()),
+    Kind.BATCH: ({"format"}, set()),
 }
 SYSTEM: Final = sorted(LIST | LISTS_ONLY | {"id", "levels"})
 VALUES: Final = {

@@ -279,6 +279,27 @@ def test_of_a_batch_with_a_group_to_be_kept_whole_nothing_is_run(shared: Server)
     assert number(shared) == before
 
 
+@pytest.mark.parametrize(
+    ("options", "status"),
+    [
+        *(("$top=5", 400), ("top=5", 400), ("$count=true", 400), ("$select=id", 400), ("$nosuch=1", 400)),
+        *(("$format=json&$format=json", 400), ("$schemaversion=1", 400), ("$filter=%zz", 400)),
+        *(("mine=1", 200), ("mine=1&mine=2", 200), ("$format=json", 200), ("$format=xml", 406)),
+    ],
+)  # fmt: skip
+def test_what_a_batch_does_not_take_as_options_is_refused_and_nothing_is_run(
+    server: Server, options: str, status: int
+) -> None:
+    answer = server.call("POST", f"{BATCH}?{options}", {"requests": [post()]})
+    assert answer.status == status, answer.body
+    assert number(server) == (status == 200)
+
+
+def test_an_option_of_a_batch_is_refused_in_the_words_of_other_resources(shared: Server) -> None:
+    for options, words in (("$top=5", "'Top' is not allowed"), ("$nosuch=1", "'$nosuch' is unknown")):
+        assert words in shared.call("POST", f"{BATCH}?{options}", {"requests": []}).error["message"]
+
+
 def test_twenty_requests_are_answered(server: Server) -> None:
     answers = send(server, *(post(each) for each in range(20)))
     assert {each["status"] for each in answers.values()} == {201}
@@ -501,6 +522,15 @@ def test_a_malformed_batch_changes_nothing_and_is_no_fault_of_ours(server: Serve
     answer = server.call("POST", BATCH, body, BOUNDARY)
     assert answer.status == 400
     assert number(server) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "status"), [("$top=5", 400), ("$format=multipart/mixed", 200), ("$format=json", 406), ("mine=1", 200)]
+)
+def test_a_multipart_batch_takes_its_form_as_an_option_and_no_other(server: Server, options: str, status: int) -> None:
+    answer = server.call("POST", f"{BATCH}?{options}", joined(making("x")).encode(), BOUNDARY)
+    assert answer.status == status
+    assert number(server) == (status == 200)
 
 
 def test_a_multipart_batch_needs_what_its_requests_need(server: Server) -> None:

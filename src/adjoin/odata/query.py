@@ -59,6 +59,8 @@ _TAKEN: Final[Mapping[Kind, frozenset[str]]] = {
     # What else a delta query asks for was fixed at its first call (graph-contract 3.11).
     Kind.FUNCTION: frozenset({"deltatoken", "format", "select", "skiptoken", "top"}),
     Kind.COUNT: frozenset({"filter", "search", "apply"}),
+    # ABNF batchOption.
+    Kind.BATCH: frozenset({"format"}),
     Kind.ENTITY: _ENTITY,
     Kind.PROPERTY: _FORMAT,
     Kind.VALUE: _FORMAT,

@@ -33,7 +33,10 @@ Respond = Callable[[Request, str, tuple[str, ...], Database], Awaitable[Response
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A batch on its way: the request that carries it, its version, and what answers each of its requests."""
+    """A batch on its way: the request that carries it, its version, and what answers each of its requests.
+
+    `format` is the option `$format` of the batch, which wins over its Accept.
+    """
 
     request: Request
     version: str
@@ -41,17 +44,18 @@ class Batch:
     respond: Respond
     refuse: Callable[[Exception, Request], Response]
     new_id: Callable[[], str]
+    format: str | None = None
 
     async def run(self) -> Response:
         """Answer the batch. Raises what is wrong with it as a whole."""
         content_type = self.request.headers.get("content-type")
         accept = self.request.headers.get("accept")
         if content_type is not None and multipart.is_multipart(content_type):
-            if not headers.accepts_multipart(accept):
+            if not headers.accepts_multipart(accept if self.format is None else self.format):
                 raise NotAcceptable("A multipart batch is answered as multipart/mixed.")
             return await self._multipart(content_type)
         headers.check_json_body(content_type)
-        headers.json_detail(accept)
+        headers.json_detail(accept, self.format)
         return await self._json()
 
     async def _json(self) -> Response:

@@ -81,7 +81,7 @@ class Graph:
             known = await self._let_in(request, way, now, generation)
         caller, tenant = known.proof.caller, known.tenant
         if way.batch or tenant is None:
-            return await self._respond_to_all(request, way.version)
+            return await self._respond_to_all(request, way)
         if self.throttle is not None:
             self.throttle.count(tenant.id, caller.client_id, request.method != "GET", now)
         to = known.passages.get(way) or self._passage(request, way, resource, known)
@@ -138,9 +138,10 @@ class Graph:
         found = known.passages[way] = Passage(way.operation, root, wishes)
         return found
 
-    async def _respond_to_all(self, request: Request, version: str) -> Response:
+    async def _respond_to_all(self, request: Request, way: Way) -> Response:
         _check_protocol(request)
-        response = await self._batch(request, version).run()
+        asked = query.parse(request.query, Kind.BATCH, way.served, None, self._now)
+        response = await self._batch(request, way.version, asked.format).run()
         self.deliveries.wake()
         return response
 
@@ -158,7 +159,7 @@ class Graph:
             proof = self.parties.prove(token, now)
         return Known(proof)
 
-    def _batch(self, request: Request, version: str) -> Batch:
+    def _batch(self, request: Request, version: str, wanted: str | None) -> Batch:
         """A batch needs a good token; what else is checked, each of its requests is checked for."""
         return Batch(
             request,
@@ -167,6 +168,7 @@ class Graph:
             self._respond_within,
             lambda error, refused: failures.answer_to(error, refused, self.world.now()),
             self.world.new_request_id,
+            wanted,
         )
 
     async def _respond_within(
