@@ -155,6 +155,13 @@ def test_no_body_is_empty_and_has_no_type() -> None:
         assert (item.body, item.headers) == (b"", {})
 
 
+@pytest.mark.parametrize("method", ["POST", "patch", "PUT"])
+def test_a_body_that_is_missing_is_missing_json(method: str) -> None:
+    for item in (one(method=method), one(method=method, body=None)):
+        assert (item.body, item.headers) == (b"", {"content-type": "application/json"})
+    assert one(method=method, headers={"Content-Type": "text/plain"}).headers == {"content-type": "text/plain"}
+
+
 def test_a_body_keeps_the_type_that_its_headers_give() -> None:
     assert one(body="AAAA", headers={"CONTENT-TYPE": "text/plain"}).headers == {"content-type": "text/plain"}
 

@@ -152,6 +152,16 @@ def test_a_base64_body_without_headers_makes_an_entity(shared: Server) -> None:
     assert (answer["status"], answer["body"]["displayName"]) == (201, "kiota")
 
 
+def test_a_body_that_is_missing_is_refused_in_the_words_of_a_request_that_comes_alone(shared: Server) -> None:
+    at = f"{LIST}/{shared.create()['id']}"
+    for method, url in (("POST", LIST), ("PATCH", at), ("PUT", f"{at}/version")):
+        alone = shared.call(method, url, b"", {"content-type": "application/json"})
+        inside = only(shared, {"id": "1", "method": method, "url": url})
+        assert (inside["status"], inside["body"]["error"]["message"]) == (400, alone.error["message"])
+        assert inside["body"]["error"]["details"] == alone.error["details"]
+        assert "Unable to read JSON" in alone.error["message"]
+
+
 def test_headers_are_a_requests_own(shared: Server) -> None:
     made = shared.create()
     at = f"{URL}/{made['id']}"

@@ -21,6 +21,7 @@ from adjoin.odata.values import unstorable
 
 MAX_ITEMS: Final = 20
 _MAX_ID: Final = 128
+_WITH_BODY: Final = frozenset({"PATCH", "POST", "PUT"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ def _item(value: object) -> Item:
             "Requests of a JSON batch cannot be made all or nothing here ('atomicityGroup'); a multipart batch has "
             "change sets."
         )
-    body = _body(members.get("body"), headers)
+    body = _body(members.get("body"), headers, method.upper() in _WITH_BODY)
     names = tuple(str(each).lower() for each in depends_on)
     return Item(item_id, method.upper(), url, headers, body, names, members.get("if") is not None)
 
@@ -103,11 +104,13 @@ def _headers(value: object, item_id: str | int) -> dict[str, str]:
     return {name.lower(): text for name, text in value.items()}
 
 
-def _body(value: object, headers: dict[str, str]) -> bytes:
+def _body(value: object, headers: dict[str, str], wanted: bool) -> bytes:
     """A body as bytes. kiota for TypeScript sends JSON in base64 and says nothing of it (clients.md item 25)."""
+    # Where a body is `wanted`, one that is missing would otherwise be refused for a type that it cannot have.
+    if value is not None or wanted:
+        headers.setdefault("content-type", "application/json")
     if value is None:
         return b""
-    headers.setdefault("content-type", "application/json")
     if isinstance(value, str):
         try:
             text = value.replace("-", "+").replace("_", "/")
