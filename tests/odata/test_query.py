@@ -105,10 +105,18 @@ def test_what_cannot_be_decoded_is_malformed(bad: str, where: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "raw", ["$top=1&$top=1", "$top=1&top=2", "$top=1&%24TOP=2", "filter=true&$filter=false", "$select=id&select=id"]
+    "raw",
+    [
+        *("$top=1&$top=1", "$top=1&top=2", "$top=1&%24TOP=2", "filter=true&$filter=false", "$select=id&select=id"),
+        *("$filter=@p&@p=true&@p=false", "$filter=@p&@p=true&%40p=true", "@p=1&@p=1"),
+    ],
 )
 def test_an_option_that_is_given_twice_is_malformed(raw: str) -> None:
     assert "is given twice" in refused(raw, Malformed)
+
+
+def test_aliases_are_told_apart_by_case() -> None:
+    assert read("$filter=@P&@p=false&@P=true").where == bound("true")
 
 
 @pytest.mark.parametrize(

@@ -137,6 +137,8 @@ def given(raw: str) -> Given:
 
 def _sort(written: str, text: str, system: dict[str, str], aliases: dict[str, str]) -> None:
     if written.startswith("@"):
+        if written in aliases:
+            raise Malformed(f"The parameter alias '{written[:64]}' is given twice.")
         aliases[written] = text
         return
     name = _system_name(written)
