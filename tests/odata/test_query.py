@@ -302,6 +302,11 @@ def test_a_continuation_token_is_given_back_as_it_came() -> None:
     assert read("").token is None
 
 
+@pytest.mark.parametrize("raw", ["$skip=3&$skiptoken=x", "skiptoken=x&$SKIP=0", "$top=1&$skiptoken=x&$skip=3"])
+def test_what_goes_on_skips_nothing(raw: str) -> None:
+    assert "exclude each other" in refused(raw, Malformed)
+
+
 # --- fingerprints
 
 

@@ -265,6 +265,21 @@ class TestLink:
         assert (answer.status, answer.error["code"]) == (400, "BadRequest")
 
     @pytest.mark.parametrize(
+        "changed", [{"select": "id"}, {"count": "true"}, {"format": "json"}, {"top": 1}, {"top": 2**31 - 1}]
+    )
+    def test_is_followed_with_other_options_that_choose_no_rows(self, filled: Server, changed: dict[str, Any]) -> None:
+        target = query(orderby="displayName", top=9)
+        token = self._token(filled, target)
+        followed = ids(filled.call("GET", f"{target}&$skiptoken={token}"))
+        assert ids(filled.call("GET", query(**{"orderby": "displayName", **changed}, skiptoken=token))) == followed
+
+    def test_with_rows_to_skip_is_refused(self, filled: Server) -> None:
+        target = query(skip=3)
+        answer = filled.call("GET", f"{target}&$skiptoken={self._token(filled, target)}")
+        assert (answer.status, answer.error["code"]) == (400, "BadRequest")
+        assert "$skip and $skiptoken" in answer.error["message"]
+
+    @pytest.mark.parametrize(
         ("option", "first", "second"),
         [
             ("orderby", "displayName", "state"),

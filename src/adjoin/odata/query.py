@@ -217,6 +217,9 @@ def _query(found: Mapping[str, str], taken: frozenset[str], around: Surroundings
             _refuse(name)
         if name in _NOT_SERVED and not (name == "deltatoken" and taken is _TAKEN[Kind.FUNCTION]):
             raise NotServed(f"The query option '${name}' is not served.")
+    if "skip" in found and "skiptoken" in found:
+        # The links of this service never carry $skip: whoever adds it wants something that no page would do.
+        raise Malformed("$skip and $skiptoken exclude each other: a link goes on behind the last row that was shown.")
     if around is None:
         return Query(format=found.get("format"))
     return Query(
