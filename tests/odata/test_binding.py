@@ -198,6 +198,11 @@ def test_refusals_of_types_are_in_the_words_that_graph_uses() -> None:
     assert "write not(a eq b)" in refused("not displayName eq 'x'", WrongType)
 
 
+@pytest.mark.parametrize("text", ["not", "NOT", "(not)", "not eq true", "state eq 'error' and not", "not(not)"])
+def test_a_not_without_an_operand_is_malformed(text: str) -> None:
+    assert "expected an operand after 'not'" in refused(text, Malformed).lower()
+
+
 @pytest.mark.parametrize(
     "text",
     [

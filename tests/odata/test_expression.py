@@ -95,6 +95,9 @@ def test_malformed_text_is_refused_with_its_place(text: str) -> None:
     refused(text)
 
 
+NO_DATE_TIME: Final = "expected a date-time that there is (months to 12, hours to 23, at most 12 digits of a fraction)"
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -106,10 +109,20 @@ def test_malformed_text_is_refused_with_its_place(text: str) -> None:
         ("(a eq 1)and b eq 2", "expected a blank before 'and', found 'and' at 8"),
         ("state in ('a',)", "expected a literal, found ')' at 14"),
         ("startsWit(a,'b')", "expected a function that OData defines, found 'startsWit' at 0"),
+        ("nosuch(1,2)", "expected a function that OData defines, found 'nosuch' at 0"),
+        ("a eq nosuch('x' , 2)", "expected a function that OData defines, found 'nosuch' at 5"),
+        ("nosuch(1", "expected ')' after the key, found the end at 8"),
         ("contains(a)", "expected an operator, or a comma and argument 2 of contains, found ')' at 10"),
         (
             "at gt 2016-12-31T23:58:36 01:00",
             "expected a date-time with its offset, such as Z, -08:00 or %2B01:00, found '2016-12-31T23:58:36' at 6",
+        ),
+        *(
+            (f"at gt {text}", f"{NO_DATE_TIME}, found '{text}' at 6")
+            for text in (
+                *("2020-01-01T24:00:00Z", "2020-13-01T00:00:00Z", "2020-01-01t00:60Z", "2020-01-01T00:00:00-24:00"),
+                "2020-01-01T00:00:00.1234567890123+01:00",
+            )
         ),
         ("a eq \ud800\x00", "expected a name, a literal or '(', found '\\ud800' at 5"),
     ],

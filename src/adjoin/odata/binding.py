@@ -147,6 +147,9 @@ class _Binder:
             return Field(declared)
         if "." in name and self._is_own_type(name):
             raise WrongType("A type cast stands for no value; a property has to follow it.")
+        if name.lower() == "not":
+            # To the grammar, which knows no model, it may be a property of that name.
+            raise Malformed(f"expected an operand after '{name}', which is no property of '{entity.qualified}'")
         raise UnknownName(f"Could not find a property named '{name[:128]}' on type '{entity.qualified}'.")
 
     def _is_own_type(self, name: str) -> bool:

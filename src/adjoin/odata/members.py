@@ -191,6 +191,9 @@ class MemberReader(Words, ABC):
         while True:
             self.want_no_blank()
             values.append((self._parameter() if named else None, self._key_value()))
+            # A key without names is one value: what has more is a call.
+            if isinstance(owner, Name) and self.token.text == ",":
+                raise self.fault("a function that OData defines", function)
             if not named or not self.take(","):
                 break
         self.want_no_blank()

@@ -12,7 +12,8 @@ from .errors import Malformed
 from .tokens import Token, split
 
 _LONGEST_SHOWN: Final = 40
-_LOCAL_DATE_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d", re.ASCII | re.IGNORECASE)
+_DATE_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d", re.ASCII | re.IGNORECASE)
+_OFFSET: Final = re.compile(r"(?:Z|[+-]\d\d:\d\d)\Z", re.ASCII | re.IGNORECASE)
 
 
 class Words:
@@ -70,9 +71,12 @@ class Words:
     def fault(self, expected: str, token: Token | None = None) -> Malformed:
         """The refusal that says what was expected and what was found: at `token`, or else at the word at hand."""
         token = token or self.token
-        if token.kind == "bad" and _LOCAL_DATE_TIME.match(token.text):
-            # Mostly a plus that was sent as it is, and so was read as a blank.
-            expected = "a date-time with its offset, such as Z, -08:00 or %2B01:00"
+        if token.kind == "bad" and _DATE_TIME.match(token.text):
+            if _OFFSET.search(token.text):
+                expected = "a date-time that there is (months to 12, hours to 23, at most 12 digits of a fraction)"
+            else:
+                # Mostly a plus that was sent as it is, and so was read as a blank.
+                expected = "a date-time with its offset, such as Z, -08:00 or %2B01:00"
         return Malformed(f"expected {expected}, found {_shown(token)} at {token.start}", token.start)
 
 
