@@ -192,6 +192,20 @@ def test_count_is_digits_alone(server: Server, accept: str | None) -> None:
     assert (counted.status, counted.body, counted.headers["content-type"]) == (200, b"3", "text/plain")
 
 
+def test_a_filter_compares_all_whole_numbers_of_64_bits(server: Server) -> None:
+    server.create(displayName="name")
+    most, least = 2**63 - 1, -(2**63)
+    for filter_, found in (
+        *((f"length(displayName) lt {most}", 1), (f"length(displayName) gt {most}", 0)),
+        *((f"length(displayName) gt {least}", 1), (f"length(displayName) lt {least}", 0)),
+        *((f"{most} gt {most - 1}", 1), (f"{least} lt {least + 1}", 1), (f"{most} eq {most - 1}", 0)),
+        *((f"length(displayName) in ({most},4)", 1), (f"indexof(displayName,'x') ge {least}", 1)),
+        *((f"substring(displayName,{most}) eq ''", 1), (f"substring(displayName,{least},{most}) eq 'name'", 1)),
+    ):
+        counted = server.call("GET", f"{LIST}/$count?$filter={filter_.replace(' ', '+')}")
+        assert (filter_, counted.body) == (filter_, str(found).encode())
+
+
 def test_count_honours_a_filter(server: Server) -> None:
     for state in ("active", "active", "error"):
         server.create(state=state)

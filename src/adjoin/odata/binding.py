@@ -23,7 +23,7 @@ MAX_ORDER_KEYS: Final = 8
 # Of all that is bound for one option, aliases included: they could otherwise double an expression again and again.
 MAX_NODES: Final = 2_000
 MAX_DEPTH: Final = 60
-_MAX_INTEGER: Final = 2**53
+_INTEGERS: Final = range(-(2**63), 2**63)  # Edm.Int64, and what every database compares
 _TEXT_SHOWN: Final = 128
 _SMALL_NUMBER: Final = re.compile(r"[0-9]{1,9}")
 _WHOLE: Final = re.compile(r"[+-]?[0-9]{1,32}")
@@ -325,8 +325,8 @@ def _integer(text: str) -> Constant:
     if not _WHOLE.fullmatch(text):
         raise BadValue("it is not a whole number")
     number = int(text)
-    if abs(number) > _MAX_INTEGER:
-        raise BadValue("it is beyond the whole numbers that are compared here")
+    if number not in _INTEGERS:
+        raise BadValue("it is beyond the whole numbers of 64 bits")
     return Constant(Sort.INTEGER, number)
 
 
