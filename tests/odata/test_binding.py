@@ -201,6 +201,16 @@ def test_refusals_of_types_are_in_the_words_that_graph_uses() -> None:
     assert "write not(a eq b)" in refused("not displayName eq 'x'", WrongType)
 
 
+@pytest.mark.parametrize("right", ["'alpha'", "5", "true", "2016-12-31", "@p", "@q"])
+def test_in_takes_no_single_value_on_its_right(right: str) -> None:
+    assert "a list of values" in refused(f"displayName in {right}", WrongType, p="'alpha'", q="@p")
+
+
+@pytest.mark.parametrize("right", ["(displayName)", "null", "tolower('x')", '{"a":1}'])
+def test_in_is_served_with_a_list_of_literals(right: str) -> None:
+    refused(f"displayName in {right}", NotServed)
+
+
 @pytest.mark.parametrize("text", ["not", "NOT", "(not)", "not eq true", "state eq 'error' and not", "not(not)"])
 def test_a_not_without_an_operand_is_malformed(text: str) -> None:
     assert "expected an operand after 'not'" in refused(text, Malformed).lower()
@@ -308,11 +318,11 @@ def test_a_variable_alone_is_not_served(text: str) -> None:
         *("matchespattern(displayName,'^a')", "hassubset([1],[1])", "hassubsequence([1],[1])"),
         *("geo.distance(geography'SRID=0;Point(1 1)',geography'SRID=0;Point(1 1)') eq 1", "displayName in (version)"),
         *("displayName in [version]", "displayName in [['x']]", "displayName eq ['x']", 'displayName eq {"a":1}'),
-        *("displayName in version", "no.such.function(a=1)", "@Core.Term eq 1", "displayName in @p"),
+        *("displayName in version", "no.such.function(a=1)", "@Core.Term eq 1"),
     ],
 )  # fmt: skip
 def test_well_formed_odata_that_is_not_run_says_so(text: str) -> None:
-    refused(text, NotServed, p="'x'")
+    refused(text, NotServed)
 
 
 # --- $orderby

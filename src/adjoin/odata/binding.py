@@ -218,6 +218,8 @@ class _Binder:
         needle = self.bind(left)
         if isinstance(right, tree.Variable) and right.name.startswith("@"):
             right = self._list(right)
+        if isinstance(right, tree.Literal) and right.kind is not Kind.NULL:
+            raise WrongType(f"'in' takes a list of values on its right, such as (1,2); {_text(right)} is a single one.")
         if not isinstance(right, tree.Collection):
             raise NotServed("'in' is served with a list of values on its right.")
         items = [self.bind(each) for each in right.items]
