@@ -113,6 +113,8 @@ NO_DATE_TIME: Final = "expected a date-time that there is (months to 12, hours t
         ("a eq nosuch('x' , 2)", "expected a function that OData defines, found 'nosuch' at 5"),
         ("nosuch(1", "expected ')' after the key, found the end at 8"),
         ("contains(a)", "expected an operator, or a comma and argument 2 of contains, found ')' at 10"),
+        ("contains(a,'b','c')", "expected ')', as contains takes 2 arguments, found ',' at 14"),
+        ("length(a,'b')", "expected ')', as length takes 1 argument, found ',' at 8"),
         (
             "at gt 2016-12-31T23:58:36 01:00",
             "expected a date-time with its offset, such as Z, -08:00 or %2B01:00, found '2016-12-31T23:58:36' at 6",

@@ -104,6 +104,16 @@ def test_a_get_in_a_change_set_is_refused(gets: list[str]) -> None:
     refused(joined(change_set(*map(part, gets))))
 
 
+def test_a_head_that_is_not_ended_is_told_from_a_bad_header() -> None:
+    for request, said in (
+        ("GET /x HTTP/1.1\r\n", "The empty line that ends the head of a request is missing in a part of the batch."),
+        ("GET /x HTTP/1.1\r\nno header\r\n\r\n", "A header in a part of the batch is malformed."),
+    ):
+        with pytest.raises(MalformedBody) as caught:
+            read(joined(part(request)))
+        assert caught.value.message == said
+
+
 @pytest.mark.parametrize(
     "text",
     [

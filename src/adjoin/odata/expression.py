@@ -239,6 +239,8 @@ class _Reader(MemberReader):
             if arguments:
                 self.expect(",", f"an operator, or a comma and argument {len(arguments) + 1} of {name}")
             arguments.append(self.expression(0))
+        if most and self.token.text == ",":
+            raise self.fault(f"')', as {name} takes {most} argument{'s' if most > 1 else ''}")
         self.expect(")", "an operator or ')'" if most else f"')', as {name} takes no argument")
         return Call(name, tuple(arguments))
 

@@ -104,7 +104,7 @@ def _request(message: Message) -> Request:
         raise MalformedBody("A part of a batch is of the type application/http, or a change set.")
     raw = message.get_payload(decode=True)
     content = raw if isinstance(raw, bytes) else b""
-    head, _, body = content.lstrip(b"\r\n").replace(b"\r\n", b"\n", _lines(content)).partition(b"\n\n")
+    head, ended, body = content.lstrip(b"\r\n").replace(b"\r\n", b"\n", _lines(content)).partition(b"\n\n")
     start, *lines = head.decode("latin-1").split("\n")
     match = _START.fullmatch(start.strip())
     if match is None:
@@ -113,7 +113,11 @@ def _request(message: Message) -> Request:
     for line in lines:
         header = _HEADER.fullmatch(line.rstrip("\r"))
         if header is None:
-            raise MalformedBody("A header in a part of the batch is malformed.")
+            raise MalformedBody(
+                "A header in a part of the batch is malformed."
+                if ended
+                else "The empty line that ends the head of a request is missing in a part of the batch."
+            )
         headers[header.group(1).lower()] = header.group(2)
     content_id = message.get("Content-ID")
     name = None if content_id is None else _shown_id(str(content_id).strip())
