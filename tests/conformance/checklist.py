@@ -10,6 +10,7 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -231,6 +232,7 @@ def clause_of(test: str) -> str | None:
     return f"{level.upper()}.{number}" + (f".{part}" if part else "")
 
 
+@cache
 def collected() -> dict[str, list[str]]:
     """The tests that are collected here, by clause: `module::name`."""
     found: dict[str, list[str]] = {}

@@ -17,7 +17,6 @@ from typing import Any, Final
 
 ADJOIN: Final = (sys.executable, "-m", "adjoin")
 LIST: Final = "/beta/deviceManagement/domainJoinConnectors"
-FULL: Final = os.environ.get("ADJOIN_FULL") == "1"
 """Whether the long versions of the tests are wanted: the same tests with other numbers."""
 
 _START_SECONDS: Final = 20.0

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from tests.faults.service import FULL, LIST, Client, NoAnswer, Service, every_row, serving
+from tests.faults.service import LIST, Client, NoAnswer, Service, every_row, serving
+from tests.full import FULL
 
 ROUNDS, SECONDS = (20, 10.0) if FULL else (3, 1.5)
 WRITERS: Final = 64

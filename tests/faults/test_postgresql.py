@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from tests.faults.service import FULL, LIST, Client, NoAnswer, Service, every_row, serving
+from tests.faults.service import LIST, Client, NoAnswer, Service, every_row, serving
 from tests.faults.test_kill import NEW, check, load_until
+from tests.full import FULL
 from tests.postgresql import Databases, Server
 
 from adjoin.store import upgrade_postgres

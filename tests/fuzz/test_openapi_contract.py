@@ -16,7 +16,8 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
-from tests.faults.service import FULL, Service, serving
+from tests.faults.service import Service, serving
+from tests.full import FULL
 
 from adjoin import model
 from adjoin.odata import openapi

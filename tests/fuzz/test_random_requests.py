@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from tests.faults.service import FULL
+from tests.full import FULL
 from tests.fuzz.generator import Asked, Generator
 
 from adjoin.config import Config

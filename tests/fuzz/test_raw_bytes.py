@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from typing import Final
 
 import pytest
-from tests.faults.service import FULL, LIST, Service, serving
+from tests.faults.service import LIST, Service, serving
+from tests.full import FULL
 
 ROUNDS: Final = 2_000 if FULL else 150
 HEAD: Final = b"Host: test\r\n"

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from tests.full import FULL
 from tests.odata import evaluator
 from tests.store.opened import Place, connector, guid, new_tenant, on, rows_of
 
@@ -200,7 +201,7 @@ def eager(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("eager")
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(16 if FULL else 2))
 def test_the_index_finds_what_looking_at_every_row_finds(tenants: Place, seed: int) -> None:
     async def act(database: Database) -> None:
         world = World(database, seed)

@@ -6,7 +6,6 @@ The entity type here has a property of every kind, nullable and not. `ADJOIN_FUL
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from typing import Any, ClassVar, Final, Protocol, TypeVar
 
 import apsw
 import pytest
+from tests.full import FULL
 from tests.odata import evaluator
 from tests.odata.evaluator import Row
 
@@ -30,7 +30,6 @@ from adjoin.store.where import Parameters, condition, following, order, value
 
 T = TypeVar("T")
 
-FULL: Final = os.environ.get("ADJOIN_FULL") == "1"
 REFUSALS: Final = (Malformed, UnknownName, WrongType, NotServed)
 CHUNKS: Final = range(10)
 FILTERS: Final = (200_000 if FULL else 3_000) // len(CHUNKS)
