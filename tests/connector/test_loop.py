@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -182,6 +183,8 @@ class TestEnds:
         with pytest.raises(Refused) as caught:
             program.with_program(Connector.run)
         assert caught.value.message == REMOVED
+        noted = json.loads(program.file.with_name(f".{program.file.name}.status").read_text("utf-8"))
+        assert (noted["state"], noted["fault"]) == ("unknown", REMOVED)
 
     def test_when_it_is_removed_between_two_check_ins(self, program: Program) -> None:
         async def act(connector: Connector) -> None:

@@ -11,15 +11,15 @@ import json
 import os
 import random
 import uuid
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 from adjoin.connector import health, keys, settings
 from adjoin.connector.api import Answer, Clocks, KeyNotKnown, Service
-from adjoin.connector.faults import Unreachable
+from adjoin.connector.faults import Refused, Unreachable, Unusable
 from adjoin.connector.settings import Settings
 
 FIRST_PAUSE: Final = 1.0
@@ -76,15 +76,27 @@ class Connector:
         """Work until stopped. Raises Refused or Unusable when somebody has to do something."""
         # Any program may begin to count anew. Only from the second check-in on is a count this program's alone, by
         # which the server tells another that has the same key.
-        await self._until_stopped(self._next())
-        while not self._stopping.is_set():
-            answer = await self._until_stopped(self._next())
-            if answer is not None:
-                await self._until_stopped(self._wait_for_work(answer))
+        with self._noting_the_end():
+            await self._until_stopped(self._next())
+            while not self._stopping.is_set():
+                answer = await self._until_stopped(self._next())
+                if answer is not None:
+                    await self._until_stopped(self._wait_for_work(answer))
 
     async def once(self) -> Answer:
         """Check in once. Raises a Fault."""
-        return await self._check_in()
+        with self._noting_the_end():
+            return await self._check_in()
+
+    @contextmanager
+    def _noting_the_end(self) -> Iterator[None]:
+        """What ends the program for good is what `status` tells from then on, and not how it stood before."""
+        try:
+            yield
+        except (Refused, Unusable) as fault:
+            self.status.state, self.status.reasons, self.status.fault = "unknown", (), fault.message
+            self._keep_status()
+            raise
 
     async def _next(self) -> Answer:
         """The next check-in, tried until it is taken. The number stays: done twice, it changes nothing twice."""
