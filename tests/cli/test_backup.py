@@ -119,6 +119,16 @@ def test_only_the_full_check_finds_an_index_that_lacks_a_row(folder: Path) -> No
     assert "FAULT  database: " in run("check", "--full").stdout
 
 
+def test_the_check_names_a_file_beside_the_database_that_cannot_be_written(folder: Path) -> None:
+    out("tenant", "list")
+    beside = folder / "adjoin.db-shm"
+    beside.touch(0o400)
+    result = run("check")
+    assert result.exit_code == 1
+    assert "FAULT  adjoin.db-shm: " in result.stdout
+    assert "chmod u+w" in result.stdout
+
+
 def test_a_backup_that_is_not_there_is_what_is_told(folder: Path) -> None:
     out("tenant", "list")
     said = refusal("restore", "nofile.tar")

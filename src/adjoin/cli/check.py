@@ -86,9 +86,17 @@ def _files(loaded: Config) -> list[Finding]:
         return found  # its files are on its server
     if loaded.database_file.exists():
         found.append(_private(loaded.database_file, "database file"))
+        found += _beside(loaded.database_file)
     else:
         found.append(Finding("database file", False, f"{loaded.database_file} is not there"))
     return found
+
+
+def _beside(database: Path) -> list[Finding]:
+    """SQLite gives the files beside its own the mode that this has, and leaves it to them when this gets another."""
+    beside = [database.with_name(database.name + suffix) for suffix in ("-wal", "-shm")]
+    closed = [each for each in beside if each.exists() and not each.stat().st_mode & stat.S_IWUSR]
+    return [Finding(each.name, False, f"{each} cannot be written; chmod u+w {each}") for each in closed]
 
 
 def _disk(loaded: Config) -> list[Finding]:
