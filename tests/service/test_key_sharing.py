@@ -49,6 +49,14 @@ def kids(folder: Path) -> list[str]:
     return list(keys.open_ring(folder).verification)
 
 
+async def begun(database: Database, *folders: Path) -> list[KeySharing]:
+    """What shares the keys of nodes that have these folders, and has begun."""
+    sharing = [KeySharing(database, each) for each in folders]
+    for each in sharing:
+        await each.begin(NOW)
+    return sharing
+
+
 def test_all_nodes_have_the_keys_of_the_first(url: str, tmp_path: Path) -> None:
     async def act(database: Database) -> None:
         nodes = [KeySharing(database, tmp_path / name) for name in "abc"]
@@ -65,9 +73,7 @@ def test_a_key_that_is_added_or_removed_on_one_is_so_on_all(url: str, tmp_path: 
     a, b = tmp_path / "a", tmp_path / "b"
 
     async def act(database: Database) -> None:
-        one, two = KeySharing(database, a), KeySharing(database, b)
-        await one.begin(NOW)
-        await two.begin(NOW)
+        one, two = await begun(database, a, b)
         (old,) = kids(a)
         ring = await one.change(lambda folder: keys.add_key(folder, NOW))
         await two.look()
@@ -83,9 +89,7 @@ def test_of_two_that_change_at_once_neither_is_lost(url: str, tmp_path: Path) ->
     a, b = tmp_path / "a", tmp_path / "b"
 
     async def act(database: Database) -> None:
-        one, two = KeySharing(database, a), KeySharing(database, b)
-        await one.begin(NOW)
-        await two.begin(NOW)
+        one, two = await begun(database, a, b)
         added = await asyncio.gather(*(each.change(lambda folder: keys.add_key(folder, NOW)) for each in (one, two)))
         await one.look()
         await two.look()
@@ -136,9 +140,7 @@ def test_a_change_that_was_made_although_it_was_uncertain_is_one_for_all(url: st
     a, b = tmp_path / "a", tmp_path / "b"
 
     async def act(database: Database) -> None:
-        one, two = KeySharing(database, a), KeySharing(database, b)
-        await one.begin(NOW)
-        await two.begin(NOW)
+        one, two = await begun(database, a, b)
 
         async def is_lost(write: Act) -> bool:
             await database.write(write)
@@ -222,9 +224,7 @@ def test_a_node_notices_by_itself_whatever_one_look_meets(
         return await look(sharing)
 
     async def act(database: Database) -> None:
-        one, two = KeySharing(database, a), KeySharing(database, b)
-        await one.begin(NOW)
-        await two.begin(NOW)
+        one, two = await begun(database, a, b)
         monkeypatch.setattr(KeySharing, "look", fails_once)
         two.start()
         await looked.wait()
