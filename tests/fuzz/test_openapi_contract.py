@@ -22,7 +22,7 @@ from tests.full import FULL
 from adjoin import model
 from adjoin.odata import openapi
 
-EXAMPLES: Final = 500 if FULL else 10
+EXAMPLES: Final = 500 if FULL else 6
 DOCUMENT: Final[dict[str, Any]] = openapi.openapi(
     model.BETA, title="adjoin", version="1", server_url="http://test/beta", token_url="http://test/token"
 )

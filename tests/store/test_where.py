@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 REFUSALS: Final = (Malformed, UnknownName, WrongType, NotServed)
 CHUNKS: Final = range(10)
-FILTERS: Final = (200_000 if FULL else 3_000) // len(CHUNKS)
+FILTERS: Final = (200_000 if FULL else 2_000) // len(CHUNKS)
 ORDERS: Final = (10_000 if FULL else 150) // len(CHUNKS)
 
 MOOD: Final = EnumType("mood", "test", {"calm": 0, "Cross": 1, "glad": 5})
