@@ -30,7 +30,7 @@ run: install ## start the service on http://127.0.0.1:8365, data in ./var
 
 # Compiled before, or each of the programs that tests start does it anew where Python may write nothing.
 test: install $(VENV)/installed-tests ## run the tests; TESTS="tests/web -k batch" for some
-	$(BIN)/pytest -q -n auto $(or $(TESTS),tests --ignore=tests/faults)
+	TMPDIR=$$($(BIN)/python tests/memory.py) $(BIN)/pytest -q -n auto $(or $(TESTS),tests --ignore=tests/faults)
 
 test-faults: $(VENV)/installed-tests ## kill, starve and cut off whole services: nothing acknowledged may be lost
 	$(BIN)/pytest -q -n auto tests/faults
