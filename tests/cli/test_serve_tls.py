@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import http.client
 import itertools
 import json
@@ -24,11 +25,13 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 import pytest
+import structlog.testing
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from msgspec.structs import replace
 
+from adjoin.cli import listener as listener_
 from adjoin.cli.listener import BadCertificate, Certificate, Listener, claim_address, look_of
 from adjoin.config import BadConfig, Config, load
 from adjoin.identity.certificates import AUTHORITY_FILE, CA_FILE, SERVER_FILE, ensure
@@ -310,6 +313,46 @@ class TestByTheClock:
             await asyncio.wait_for(running, _PATIENCE)
 
         asyncio.run(act())
+
+    def test_a_server_that_does_not_start_ends_nothing(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What passes the look and fails in the server is logged, looked at again, and not raised at the end."""
+        made = listener_._server
+
+        class Failing:
+            async def serve(self) -> None:
+                raise RuntimeError("no thread can be started")
+
+            def stop(self) -> None:
+                raise AssertionError("it does not run")
+
+        config = Config(port=claim_address("127.0.0.1", 0), data_dir=tmp_path, tls=True)
+        own, again = look_of(config, time.time), threading.Event()
+        assert own is not None
+        certificate = own()
+        mark = certificate.mark
+        monkeypatch.setattr(listener_, "_server", lambda *of: made(*of) if of[2].mark == mark else Failing())
+        looks = itertools.count(1)
+
+        def look() -> Certificate:
+            number = next(looks)
+            if number == 3:
+                again.set()
+            return certificate if number == 1 else dataclasses.replace(certificate, mark=number)
+
+        async def act() -> None:
+            listener = Listener(cast("Application", None), config, look)
+            running = asyncio.create_task(listener.run(every=0.01))
+            assert await listener.listening()
+            assert await asyncio.to_thread(again.wait, _PATIENCE)
+            assert await asyncio.to_thread(serial_at, config.port) == certificate.mark
+            listener.stop()
+            await asyncio.wait_for(running, _PATIENCE)
+
+        with structlog.testing.capture_logs() as logs:
+            asyncio.run(act())
+        assert {(each["event"], each["reason"]) for each in logs} == {
+            ("certificate not renewed", "no thread can be started")
+        }
 
 
 class TestStart:

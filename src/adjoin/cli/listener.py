@@ -177,7 +177,9 @@ class Listener:
             return
         await asyncio.wait({new}, timeout=_COMING_UP)
         if new.done():
-            _LOG.warning("certificate not renewed", reason="the server did not start with it")
+            # What ended this one ends nothing else: the one before goes on.
+            self._running = {server: task for server, task in self._running.items() if task is not new}
+            _LOG.warning("certificate not renewed", reason=str(new.exception() or "the server did not start with it"))
             return
         self._certificate = found
         end_unread(self._config.port)
