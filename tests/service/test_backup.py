@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import sqlite3
 import stat
 import tarfile
 from pathlib import Path
@@ -65,6 +67,14 @@ def test_of_a_damaged_database_is_refused(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(Unusable, match="damaged"):
         back_up(parts(folder), tmp_path / "b.tar", STAMP)
     assert not (tmp_path / "b.tar").exists()
+
+
+def test_of_a_newer_versions_database_is_refused_by_its_own_name(folder: Path, tmp_path: Path) -> None:
+    """What is examined is a copy, of which the operator knows nothing."""
+    with contextlib.closing(sqlite3.connect(folder / "adjoin.db")) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(Unusable, match=rf"^The database {folder}/adjoin\.db is of a version"):
+        back_up(parts(folder), tmp_path / "b.tar", STAMP)
 
 
 def test_of_keys_that_others_may_read_is_refused(folder: Path, tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def back_up(parts: Parts, file: Path, created: str, *, replace: bool = False) ->
 def _written(parts: Parts, file: Path, work: Path, created: str) -> Manifest:
     snapshot.take(parts.database, work / DATABASE)
     # Of the copy, not of the database in use: nobody waits for it, and it is the copy that has to be good.
-    schema = snapshot.examine(work / DATABASE)
+    schema = snapshot.examine(work / DATABASE, f"database {parts.database}")
     sources = {DATABASE: work / DATABASE}
     for name, folder in parts.folders.items():
         if folder.is_dir():

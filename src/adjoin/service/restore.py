@@ -106,7 +106,7 @@ def _unpacked(file: Path, drafts: dict[str, Path], data_dir: Path, stamp: str) -
     for entry in manifest.files:
         if entry.name == PUBLIC:
             (drafts["tls"] / Path(PUBLIC).name).chmod(0o644)
-    snapshot.examine(drafts[DATABASE])
+    snapshot.examine(drafts[DATABASE], f"database in the backup {file}")
     snapshot.begin_history(drafts[DATABASE], f"restored {stamp}".encode())
     open_ring(drafts["keys"])
     if not any(drafts["tls"].iterdir()):

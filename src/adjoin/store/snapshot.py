@@ -39,21 +39,25 @@ def take(source: Path, target: Path) -> None:
             raise Unusable(f"The database {source} could not be copied to {target}: {error}.") from error
 
 
-def examine(path: Path) -> str:
-    """The schema of a database file that nobody uses, read from end to end. Raises Unusable for what is not whole."""
+def examine(path: Path, named: str = "") -> str:
+    """The schema of a database file that nobody uses, read from end to end; `named` is what it is called, if not so.
+
+    Raises Unusable for what is not whole.
+    """
+    shown = named or f"database {path}"
     try:
         # Immutable: nothing is made beside the file, and a log that lies there by chance is not taken for its own.
         with contextlib.closing(_unchanging(path)) as connection:
             if connection.execute("PRAGMA application_id").get != APPLICATION_ID:
-                raise Unusable(f"The database {path} was made by another program.")
+                raise Unusable(f"The {shown} was made by another program.")
             schema = connection.execute("SELECT version_num FROM alembic_version").get
             faults = found_faults(connection)
     except apsw.Error as error:
-        raise Unusable(f"The database {path} is damaged: {error}.") from error
+        raise Unusable(f"The {shown} is damaged: {error}.") from error
     if faults:
-        raise Unusable(f"The database {path} is damaged: {'; '.join(faults)}.")
+        raise Unusable(f"The {shown} is damaged: {'; '.join(faults)}.")
     if schema is None or not knows(schema):
-        raise Unusable(f"The database {path} is of a version of adjoin that this one does not know; update adjoin.")
+        raise Unusable(f"The {shown} is of a version of adjoin that this one does not know; update adjoin.")
     return str(schema)
 
 
