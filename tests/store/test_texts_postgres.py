@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import asyncpg
 import pytest
-from tests.postgresql import Databases, name_of
+from tests.postgresql import Databases, asks, name_of
 from tests.store.opened import guid, new_tenant, on
 from tests.store.test_texts import AROUND, HOUR, NOW, fill, fill_and_switch, found, where_of
 
@@ -275,6 +275,27 @@ class TestSwitch:
             assert not await texts.sound(database.reader)
             await texts.switch_on(database)
             assert await texts.sound(database.reader)
+
+        on(url, act)
+
+    def test_whether_it_is_on_is_asked_once_and_not_while_it_answers(
+        self, url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def act(database: Database) -> None:
+            text = "contains(displayName,'tor 2')"
+            await fill_and_switch(database, 10)
+            asked = asks(monkeypatch)
+            for switched_off in (False, False, True, True):
+                if switched_off:
+                    await texts.switch_off(database)
+                asked.clear()
+                assert await found(database, 1, text, led=not switched_off) == [guid(2)]
+            assert not [each for each in asked if "_holding" in each]
+            await texts.switch_on(database)
+            assert await found(database, 1, text) == [guid(2)]
+            asked.clear()
+            assert await found(database, 1, text) == [guid(2)]
+            assert not [each for each in asked if "settings" in each]
 
         on(url, act)
 

@@ -46,7 +46,7 @@ class Status(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """What a database does for the index, which is on, or not off, whenever it is asked; see `texts.py`."""
+    """What a database does for the index; see `texts.py`. Its `status` and `sound` are asked where it is not off."""
 
     among: Callable[[Database, int, Joined, int | None], Awaitable[Among | None]]
     status: Callable[[Session, bytes], Awaitable[Status]]

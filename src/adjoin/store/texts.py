@@ -23,8 +23,6 @@ async def among(database: Database, table: Table, tenant: int, where: Bound | No
     """
     if table is not OF or (asked := sought(where, NAMES)) is None:
         return None
-    if await state(database.reader) != ON:
-        return None
     return await _kept(database.scanner).among(database, tenant, asked, limit)
 
 

@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from math import isqrt
 from typing import Final
+from weakref import WeakSet
 
 import asyncpg
 
@@ -50,14 +51,22 @@ _SOUGHT: Final = "(SELECT COALESCE(NULLIF(current_setting('adjoin.sought', true)
 
 # --- asking it
 
+# To look at the setting is a round trip. What is asked of the index exists only while it is on, and so says it, too.
+_FOUND_ON: Final[WeakSet[Database]] = WeakSet()
+
 
 async def among(database: Database, tenant: int, sought: Joined, limit: int | None) -> Among | None:
-    """As `texts.among`, of an index that is on."""
+    """As `texts.among`, of what is sought."""
+    if database not in _FOUND_ON:
+        if await state(database.reader) != ON:
+            return None
+        _FOUND_ON.add(database)
     asked, most = alternatives(sought), text_index.MOST_FOUND
     try:
         ((sampled, counted),) = await database.scanner.fetch(_SAMPLE, (tenant, asked, most // SAMPLED + 1))
     except Unavailable:
-        return None  # switched off just now: without it all is found, too
+        _FOUND_ON.discard(database)
+        return None  # switched off meanwhile: without it all is found, too
     if limit is not None:
         # As many as it costs as much to look up as to read on in order until there are enough.
         every = max(counted, 1) * _COUNTED

@@ -38,7 +38,9 @@ WAITS, IS_IN, GOES = 1, 0, 2
 
 
 async def among(database: Database, tenant: int, sought: Joined, limit: int | None) -> Among | None:
-    """As `texts.among`, of an index that is on."""
+    """As `texts.among`, of what is sought."""
+    if await state(database.reader) != ON:
+        return None
     asked, most = fts5(sought), text_index.MOST_FOUND
     first, last = tenant << _BITS, ((tenant + 1) << _BITS) - 1
     if limit is not None:
