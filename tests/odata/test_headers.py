@@ -17,7 +17,6 @@ from adjoin.odata.headers import (
     accepts_text,
     check_json_body,
     check_versions,
-    json_detail,
     json_form,
     media_ranges,
     preferences,
@@ -53,7 +52,7 @@ class TestAccept:
         ],
     )
     def test_asks_for_a_detail_of_json(self, accept: str | None, detail: Detail) -> None:
-        assert json_detail(accept) is detail
+        assert json_form(accept).detail is detail
 
     @pytest.mark.parametrize(
         "accept",
@@ -72,17 +71,18 @@ class TestAccept:
     )
     def test_for_what_is_not_served_is_refused(self, accept: str) -> None:
         with pytest.raises(NotAcceptable):
-            json_detail(accept)
+            json_form(accept)
 
     def test_of_a_detail_that_is_not_served_falls_back_to_the_next_that_is(self) -> None:
         assert (
-            json_detail("application/json;odata.metadata=verbose, application/json;odata.metadata=none") is Detail.NONE
+            json_form("application/json;odata.metadata=verbose, application/json;odata.metadata=none").detail
+            is Detail.NONE
         )
 
     def test_that_rules_json_out_is_heeded_beside_a_wildcard(self) -> None:
         # RFC 9110, 12.5.1: the most specific range that matches decides, and q=0 is "not acceptable".
         with pytest.raises(NotAcceptable):
-            json_detail("application/json;q=0, */*")
+            json_form("application/json;q=0, */*")
 
     @pytest.mark.parametrize(
         ("accept", "detail"),
@@ -95,14 +95,14 @@ class TestAccept:
         ],
     )
     def test_for_text_is_answered_with_json_at_last(self, accept: str, detail: Detail) -> None:
-        assert json_detail(accept) is detail
+        assert json_form(accept).detail is detail
 
     @pytest.mark.parametrize(
         "accept", ["text/plain, application/json;q=0", "text/plain;q=0", "text/plain;charset=utf-16"]
     )
     def test_for_text_is_not_answered_with_json_that_is_ruled_out(self, accept: str) -> None:
         with pytest.raises(NotAcceptable):
-            json_detail(accept)
+            json_form(accept)
 
     @pytest.mark.parametrize(
         ("accept", "exact"),
@@ -149,7 +149,7 @@ class TestAccept:
         ],
     )
     def test_loses_to_format(self, option: str, detail: Detail) -> None:
-        assert json_detail("application/xml", option) is detail
+        assert json_form("application/xml", option).detail is detail
 
     @pytest.mark.parametrize(
         "option",
@@ -162,7 +162,7 @@ class TestAccept:
     )
     def test_a_format_that_is_not_served_is_refused(self, option: str) -> None:
         with pytest.raises(NotAcceptable):
-            json_detail("application/json", option)
+            json_form("application/json", option)
 
     @pytest.mark.parametrize(
         ("accept", "option", "as_json"),
@@ -269,7 +269,7 @@ class TestAccept:
     @given(ANY_HEADER, ANY_HEADER)
     def test_any_text_is_understood_or_refused(self, accept: str | None, option: str | None) -> None:
         with suppress(NotAcceptable):
-            assert json_detail(accept, option) in Detail
+            assert json_form(accept, option).detail in Detail
         with suppress(NotAcceptable):
             assert prefers_csdl_json(accept, option) in (True, False)
         assert accepts_text(accept) in (True, False)

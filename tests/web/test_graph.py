@@ -390,7 +390,7 @@ def test_counts_are_strings_wherever_they_stand(shared: Server) -> None:
 def test_content_type_says_whether_counts_are_strings(shared: Server) -> None:
     key, asked = shared.create()["id"], {"Accept": "application/json;IEEE754Compatible=true"}
     said = JSON.format("minimal").replace("IEEE754Compatible=false", "IEEE754Compatible=true")
-    for target in (LIST, at(key), at(key, "/version"), "/beta/deviceManagement"):
+    for target in (LIST, at(key), at(key, "/version"), f"{LIST}/delta()", "/beta/deviceManagement", "/beta"):
         assert shared.call("GET", target, headers=asked).headers["content-type"] == said
     changed = shared.call("PATCH", at(key), b"{}", {"Content-Type": "application/json", **asked})
     assert (changed.status, changed.headers["content-type"]) == (200, said)

@@ -136,11 +136,6 @@ def _form(accept: str | None, format_option: str | None) -> Form:
     return form
 
 
-def json_detail(accept: str | None, format_option: str | None = None) -> Detail:
-    """The detail of that form. Raises NotAcceptable."""
-    return json_form(accept, format_option).detail
-
-
 def _best(ranges: list[MediaRange], names: Mapping[str, int]) -> Form | None:
     ranked = [(rank, form) for form in _FORMS if (rank := _rank(ranges, names, form)) is not None]
     return max(ranked, key=lambda each: each[0])[1] if ranked else None

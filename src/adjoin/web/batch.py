@@ -55,7 +55,7 @@ class Batch:
                 raise NotAcceptable("A multipart batch is answered as multipart/mixed.")
             return await self._multipart(content_type)
         headers.check_json_body(content_type)
-        headers.json_detail(accept, self.format)
+        headers.json_form(accept, self.format)
         return await self._json()
 
     async def _json(self) -> Response:

@@ -15,7 +15,7 @@ from adjoin.odata.query import Query
 from adjoin.service import delta, entities
 from adjoin.service.delta import Page, Round
 from adjoin.web.exchange import Response
-from adjoin.web.operations import JSON, Call
+from adjoin.web.operations import Call, type_of
 
 _LATEST: Final = "latest"
 _DECODER: Final = msgspec.msgpack.Decoder(Round)
@@ -24,7 +24,7 @@ _DECODER: Final = msgspec.msgpack.Decoder(Round)
 async def list_changes(call: Call) -> Response:
     """A page of changes. Raises Malformed for what is no link of this service, and Stale for one that is too old."""
     asked = call.query()
-    detail = call.detail(asked.format)
+    form = call.form(asked.format)
     session, now = call.database.reader, call.world.now()
     preferred = call.to.wishes.preferences.max_page_size
     round_ = _known(call, asked)
@@ -39,8 +39,8 @@ async def list_changes(call: Call) -> Response:
         page = await delta.page(session, call.tenant, call.resource.type, round_, now)
     link = _link(call, page)
     next_link, delta_link = (None, link) if page.ended else (link, None)
-    body = writer.delta(call.place, page.items, round_.select, detail, next_link=next_link, delta_link=delta_link)
-    response = Response(200, body, JSON[detail])
+    body = writer.delta(call.place, page.items, round_.select, form.detail, next_link=next_link, delta_link=delta_link)
+    response = Response(200, body, type_of(form))
     if preferred == round_.size:
         response.headers.append(("preference-applied", f"odata.maxpagesize={preferred}"))
     return response

@@ -36,7 +36,7 @@ from adjoin.web.batch import Batch
 from adjoin.web.errors import MethodNotAllowed, NoRoute
 from adjoin.web.exchange import Request, Response
 from adjoin.web.heads import Heads, Known, Passage
-from adjoin.web.operations import JSON, Call, Way
+from adjoin.web.operations import Call, Way, type_of
 
 METHODS: Final = ("GET", "POST", "PATCH", "PUT", "DELETE")
 
@@ -188,8 +188,8 @@ class Graph:
         asked = query.parse(request.query, resource.kind, served, None, self._now)
         accept = request.headers.get("accept")
         if resource.kind is Kind.SERVICE:
-            detail = headers.json_detail(accept, asked.format)
-            return Response(200, metadata.service_document(served, root), JSON[detail])
+            form = headers.json_form(accept, asked.format)
+            return Response(200, metadata.service_document(served, root), type_of(form))
         if headers.prefers_csdl_json(accept, asked.format):
             return Response(200, metadata.csdl_json(served), "application/json")
         return Response(200, metadata.csdl_xml(served), "application/xml")

@@ -39,12 +39,12 @@ from adjoin.store.tenants import ACTIVE, NO_LICENCE, SUSPENDED, WARNING, Tenant
 from adjoin.web.exchange import Request, Response
 from adjoin.web.heads import Passage
 
-JSON: Final[Mapping[Detail, str]] = {
+_JSON: Final[Mapping[Detail, str]] = {
     detail: f"application/json;odata.metadata={detail.value};odata.streaming=true;IEEE754Compatible=false;charset=utf-8"
     for detail in Detail
 }
 _EXACT: Final[Mapping[Detail, str]] = {
-    detail: kind.replace("IEEE754Compatible=false", "IEEE754Compatible=true") for detail, kind in JSON.items()
+    detail: kind.replace("IEEE754Compatible=false", "IEEE754Compatible=true") for detail, kind in _JSON.items()
 }
 _TEXT: Final = "text/plain"
 
@@ -132,9 +132,6 @@ class Call(msgspec.Struct, frozen=True):
     def header(self, name: str) -> str | None:
         return self.request.headers.get(name)
 
-    def detail(self, format_option: str | None = None) -> Detail:
-        return self.form(format_option).detail
-
     def form(self, format_option: str | None = None) -> Form:
         """The form of an answer as JSON. Raises NotAcceptable."""
         if format_option is None and (known := self.to.wishes.form) is not None:
@@ -203,7 +200,7 @@ async def list_entities(call: Call) -> Response:
         url = f"{call.request.origin}{call.request.path}"
         link = _next_link(call, page.continuation, url, call.request.query, _scope(call, place, asked))
     body = writer.collection(place, page.written or page.rows, asked.select, detail, _shown(page.count, form), link)
-    response = Response(200, body, _type_of(form))
+    response = Response(200, body, type_of(form))
     if longest is not None and (continuation is None or continuation.page_size == size):
         response.headers.append(("preference-applied", f"odata.maxpagesize={size}"))
     return response
@@ -257,7 +254,7 @@ async def get_singleton(call: Call) -> Response:
     form = call.form(asked.format)
     expanded = [await _expanded(call, each, form) for each in asked.expand]
     body = writer.entity(call.place, _singleton(call), asked.select, form.detail, expanded)
-    return Response(200, body, _type_of(form))
+    return Response(200, body, type_of(form))
 
 
 # A tenant without a licence is not served, and so never shown as such.
@@ -291,7 +288,7 @@ async def get_property(call: Call) -> Response:
     if value is None:
         return Response(204)
     key = None if call.resource.key is None else call.key.lower()
-    return Response(200, writer.single(call.place, key, call.declared, value, form.detail), _type_of(form))
+    return Response(200, writer.single(call.place, key, call.declared, value, form.detail), type_of(form))
 
 
 async def get_value(call: Call) -> Response:
@@ -383,11 +380,12 @@ async def clear_property(call: Call) -> Response:
 
 def _entity_answer(call: Call, stored: Stored, status: int, select: tuple[str, ...], form: Form) -> Response:
     tag = headers.entity_tag(stored.version)
-    return Response(status, writer.entity(call.place, stored.row, select, form.detail), _type_of(form), [("etag", tag)])
+    return Response(status, writer.entity(call.place, stored.row, select, form.detail), type_of(form), [("etag", tag)])
 
 
-def _type_of(form: Form) -> str:
-    return _EXACT[form.detail] if form.counts_as_text else JSON[form.detail]
+def type_of(form: Form) -> str:
+    """The media type of an answer of this form."""
+    return _EXACT[form.detail] if form.counts_as_text else _JSON[form.detail]
 
 
 def _minimal(own: list[tuple[str, str]]) -> Response:
