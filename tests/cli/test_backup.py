@@ -89,7 +89,7 @@ def test_nothing_is_replaced_unless_told() -> None:
 
 
 def test_there_is_nothing_to_back_up_where_nothing_is(tmp_path: Path) -> None:
-    assert refusal("backup", "b.tar", "--data-dir", "nowhere") == "There is no database nowhere/adjoin.db."
+    assert refusal("backup", "b.tar", "--data-dir", "nowhere") == "There is no data directory nowhere."
     assert not (tmp_path / "nowhere").exists()
 
 

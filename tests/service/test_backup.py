@@ -8,16 +8,20 @@ import os
 import sqlite3
 import stat
 import tarfile
+from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import IO, Any
 
 import pytest
-from tests.service.installed import STAMP, new, parts
+from tests.service.installed import STAMP, named, new, parts
 
 from adjoin.identity.folder import FileUnsafe
 from adjoin.identity.keys import add_key
 from adjoin.service import archive
-from adjoin.service.backup import CannotBackUp, back_up
+from adjoin.service import restore as restoring
+from adjoin.service.backup import CannotBackUp, Parts, back_up
+from adjoin.service.claim import Claim, InUse
 from adjoin.store.database import Unusable
 
 
@@ -75,6 +79,50 @@ def test_of_a_newer_versions_database_is_refused_by_its_own_name(folder: Path, t
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(Unusable, match=rf"^The database {folder}/adjoin\.db is of a version"):
         back_up(parts(folder), tmp_path / "b.tar", STAMP)
+
+
+def test_without_signing_keys_is_refused_as_it_could_not_be_restored(folder: Path, tmp_path: Path) -> None:
+    where = Parts(folder, folder / "adjoin.db", tmp_path / "nowhere", folder / "tls")
+    with pytest.raises(CannotBackUp, match=r"no signing keys in .*nowhere.*--data-dir"):
+        back_up(where, tmp_path / "b.tar", STAMP)
+    (tmp_path / "nowhere").mkdir(mode=0o700)
+    with pytest.raises(CannotBackUp, match="no signing keys"):
+        back_up(where, tmp_path / "b.tar", STAMP)
+    assert not list(tmp_path.glob("*b.tar*"))
+
+
+def test_while_a_restore_is_under_way_is_refused(folder: Path, tmp_path: Path) -> None:
+    """It would have the database of one installation and the keys of another."""
+    with Claim(folder, alone=True), pytest.raises(InUse, match="wait until it is done"):
+        back_up(parts(folder), tmp_path / "b.tar", STAMP)
+
+
+def test_of_a_restore_that_was_interrupted_is_of_what_is_then_in_place(
+    folder: Path, keys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    back_up(parts(folder), tmp_path / "first.tar", STAMP)
+    other = new(tmp_path, keys, "second")
+    monkeypatch.setattr(restoring, "finish", _interrupted(restoring.finish))
+    with pytest.raises(KeyboardInterrupt):
+        restoring.restore(parts(other), tmp_path / "first.tar", STAMP, replace=True)
+    monkeypatch.undo()
+    manifest = back_up(parts(other), tmp_path / "b.tar", STAMP)
+    assert [each.name for each in manifest.files] == [
+        *("adjoin.db", "keys/key-000001.pem", "tls/authority.pem", "tls/ca.pem"),
+    ]
+    assert named(other) == "first"
+
+
+def _interrupted(finish: Callable[[Path], bool]) -> Callable[[Path], bool]:
+    """What ends with the plan unfinished, the second time that it is called."""
+    calls = count(1)
+
+    def act(folder: Path) -> bool:
+        if next(calls) == 2:
+            raise KeyboardInterrupt
+        return finish(folder)
+
+    return act
 
 
 def test_of_keys_that_others_may_read_is_refused(folder: Path, tmp_path: Path) -> None:

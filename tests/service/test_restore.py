@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -10,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 from tests.conftest import data_dir
 from tests.service.installed import STAMP, named, new, parts
@@ -21,6 +23,7 @@ from adjoin.service.archive import BadArchive
 from adjoin.service.backup import Parts, back_up
 from adjoin.service.claim import PLAN, Claim, InUse
 from adjoin.service.restore import CannotRestore, restore
+from adjoin.store import snapshot
 from adjoin.store.database import Unusable
 
 CRASHES = range(12)
@@ -212,6 +215,22 @@ def test_a_crash_before_the_plan_is_cleaned_up_by_the_next_restore(backup: Path,
     assert (present / "adjoin.db.restoring").exists()
     restore(parts(present), backup, STAMP, replace=True)
     assert not list(present.glob("*.restoring"))
+    assert named(present) == "saved"
+
+
+def test_a_journal_that_a_killed_one_left_is_not_rolled_back_into_the_next(backup: Path, present: Path) -> None:
+    """It has the pages of another database, and SQLite would take them for this one's."""
+    draft = present / "adjoin.db.restoring"
+    draft.write_bytes((present / "adjoin.db").read_bytes())
+    with contextlib.closing(apsw.Connection(str(draft))) as connection:
+        connection.execute("PRAGMA journal_mode=DELETE")
+        connection.execute("PRAGMA cache_size=1")
+        connection.execute("BEGIN; UPDATE tenants SET name = name || randomblob(100000)")
+        hot = (present / f"{draft.name}-journal").read_bytes()
+    (present / f"{draft.name}-journal").write_bytes(hot)
+    restore(parts(present), backup, STAMP, replace=True)
+    assert not list(present.glob("*.restoring*"))
+    assert snapshot.examine(present / "adjoin.db")
     assert named(present) == "saved"
 
 

@@ -18,6 +18,7 @@ from adjoin import __version__
 from adjoin.identity.folder import opened
 from adjoin.service import archive
 from adjoin.service.archive import DATABASE, FORMAT, BackupRefusal, Manifest
+from adjoin.service.claim import beside_others
 from adjoin.store import snapshot
 
 
@@ -46,11 +47,19 @@ PUBLIC: Final = "tls/ca.pem"
 def back_up(parts: Parts, file: Path, created: str, *, replace: bool = False) -> Manifest:
     """Write a backup to `file` (0600), which appears there whole or not at all.
 
-    Raises CannotBackUp, also where there is such a file and it is not to be replaced; Unusable for a database that is
-    not whole; FolderRefusal.
+    A restore that was interrupted is finished first, and none begins meanwhile. Raises CannotBackUp, also where there
+    is such a file and it is not to be replaced; InUse while a restore is under way; Unusable for a database that is not
+    whole; FolderRefusal.
     """
     if file.exists() and not replace:
         raise CannotBackUp(f"There is a file {file} already; --force replaces it.")
+    if not parts.data_dir.is_dir():
+        raise CannotBackUp(f"There is no data directory {parts.data_dir}.")
+    with beside_others(parts.data_dir):
+        return _drafted(parts, file, created)
+
+
+def _drafted(parts: Parts, file: Path, created: str) -> Manifest:
     try:
         # Beside the file, so that there is room for both or for none, and the last step is a rename.
         work = Path(tempfile.mkdtemp(prefix=f".{file.name}.", dir=file.parent))
@@ -65,13 +74,18 @@ def back_up(parts: Parts, file: Path, created: str, *, replace: bool = False) ->
 
 
 def _written(parts: Parts, file: Path, work: Path, created: str) -> Manifest:
-    snapshot.take(parts.database, work / DATABASE)
-    # Of the copy, not of the database in use: nobody waits for it, and it is the copy that has to be good.
-    schema = snapshot.examine(work / DATABASE, f"database {parts.database}")
     sources = {DATABASE: work / DATABASE}
     for name, folder in parts.folders.items():
         if folder.is_dir():
             sources.update(_copied(name, folder, work))
+    if not any(name.startswith("keys/") for name in sources):
+        raise CannotBackUp(
+            f"There are no signing keys in {parts.keys}, and a backup without them cannot be restored; "
+            "name the data directory of the installation with --data-dir."
+        )
+    snapshot.take(parts.database, work / DATABASE)
+    # Of the copy, not of the database in use: nobody waits for it, and it is the copy that has to be good.
+    schema = snapshot.examine(work / DATABASE, f"database {parts.database}")
     entries = tuple(archive.entry_of(name, path) for name, path in sources.items())
     manifest = Manifest(FORMAT, __version__, created, schema, entries)
     draft = work / "backup"

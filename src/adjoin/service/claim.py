@@ -49,6 +49,21 @@ class Claim:
         self.release()
 
 
+def beside_others(data_dir: Path) -> Claim:
+    """A claim beside others, once a restore that was interrupted is finished. Raises InUse or Unusable."""
+    if (data_dir / PLAN).exists():
+        from adjoin.service.restore import finish  # noqa: PLC0415 - not needed at most starts
+
+        with Claim(data_dir, alone=True):
+            finish(data_dir)
+    claim = Claim(data_dir, alone=False)
+    if (data_dir / PLAN).exists():
+        # It was interrupted just now, between the look and the claim.
+        claim.release()
+        raise Unusable(f"A restore into {data_dir} was interrupted; try again, which finishes it.")
+    return claim
+
+
 def _taken(data_dir: Path, alone: bool) -> str:
     if alone:
         return f"The data directory {data_dir} is in use; stop the service and whatever else works on it first."

@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 from adjoin.identity.keys import KeyRing
 from adjoin.identity.rotation import LiveRing
 from adjoin.odata.paging import TokenKey
-from adjoin.service.claim import PLAN, Claim
+from adjoin.service.claim import Claim, beside_others
 from adjoin.service.key_sharing import KeySharing
 from adjoin.service.turns import Turns
 from adjoin.service.world import World
@@ -73,7 +73,7 @@ async def open_installation(
     _make_private(data_dir)
     if isinstance(place, Path):
         _make_private(place.parent)
-    claim, commits = _claimed(data_dir), Commits()
+    claim, commits = beside_others(data_dir), Commits()
     try:
         database = await opened(place, commits)
         try:
@@ -91,21 +91,6 @@ async def open_installation(
         claim.release()
         raise
     return Installation(database, keys, TokenKey(paging_key), claim, commits, sharing=sharing, audit_days=audit_days)
-
-
-def _claimed(data_dir: Path) -> Claim:
-    """A claim on the data directory beside others, once a restore that was interrupted is finished."""
-    if (data_dir / PLAN).exists():
-        from adjoin.service.restore import finish  # noqa: PLC0415 - not needed at most starts
-
-        with Claim(data_dir, alone=True):
-            finish(data_dir)
-    claim = Claim(data_dir, alone=False)
-    if (data_dir / PLAN).exists():
-        # It was interrupted just now, between the look and the claim.
-        claim.release()
-        raise Unusable(f"A restore into {data_dir} was interrupted; try again, which finishes it.")
-    return claim
 
 
 async def _begin(database: Database, world: World) -> bytes:

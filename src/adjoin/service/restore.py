@@ -86,7 +86,7 @@ def _replaced(parts: Parts, file: Path, stamp: str, replace: bool) -> Restored:
     except BaseException:
         # Once there is a plan, the drafts are what counts.
         if not (parts.data_dir / PLAN).exists():
-            _clear(drafts.values())
+            _clear(_all_of(drafts))
         raise
     finish(parts.data_dir)
     return Restored(manifest, tuple(new for _, new in kept))
@@ -96,9 +96,14 @@ def _beside(path: Path, suffix: str) -> Path:
     return path.with_name(path.name + suffix)
 
 
+def _all_of(drafts: dict[str, Path]) -> list[Path]:
+    """The drafts, and what lies beside that of the database: a log of an older draft would be rolled back into it."""
+    return [*drafts.values(), *(_beside(drafts[DATABASE], suffix) for suffix in _LOGS)]
+
+
 def _unpacked(file: Path, drafts: dict[str, Path], data_dir: Path, stamp: str) -> Manifest:
     """Unpack into the drafts, and verify each as if it were to be used now."""
-    _clear(drafts.values())
+    _clear(_all_of(drafts))
     folders = [draft for name, draft in drafts.items() if name != DATABASE]
     for each in folders:
         each.mkdir(mode=0o700)

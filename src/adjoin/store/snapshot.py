@@ -64,6 +64,8 @@ def examine(path: Path, named: str = "") -> str:
 def begin_history(path: Path, name: bytes) -> None:
     """Have a copy that nobody uses begin a history of its own: what was told of the other says nothing of it."""
     with contextlib.closing(apsw.Connection(str(path))) as connection:
+        # Whoever is killed here begins with another copy; a journal beside it would be taken for that one's.
+        connection.execute("PRAGMA journal_mode=MEMORY")
         connection.execute("INSERT OR REPLACE INTO settings (name, value) VALUES (?, ?)", (HISTORY, name))
 
 
