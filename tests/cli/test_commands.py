@@ -359,6 +359,16 @@ def test_check_finds_a_damaged_database(commands: Commands) -> None:
     assert "FAULT" in result.stdout
 
 
+def test_check_names_what_a_killed_restore_left(commands: Commands) -> None:
+    commands.out("tenant", "list")
+    (commands.folder / "keys.restoring").mkdir(mode=0o700)
+    result = commands.run("check")
+    assert result.exit_code == 1
+    found = f"FAULT  keys.restoring: {commands.folder / 'keys.restoring'} was left by a restore that was killed"
+    assert found in result.stdout
+    assert result.stdout.count("FAULT") == 1
+
+
 def test_check_finds_that_nobody_is_licensed(commands: Commands) -> None:
     commands.out("tenant", "license", "default", "none")
     result = commands.run("check")

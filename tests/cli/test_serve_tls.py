@@ -38,6 +38,7 @@ from adjoin.identity.certificates import AUTHORITY_FILE, CA_FILE, SERVER_FILE, e
 from adjoin.identity.folder import FileBroken
 from adjoin.web.app import Application
 
+_LONG_AGO: Final = datetime(2020, 1, 1, tzinfo=UTC)
 _PATIENCE: Final = 20.0
 _ENCRYPTED: Final = ec.generate_private_key(ec.SECP256R1()).private_bytes(
     serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"secret")
@@ -265,6 +266,26 @@ class TestRenewal:
         assert "--cacert" not in own.stop()
         assert not (tmp_path / "data" / "tls").exists()
 
+    def test_one_that_has_ended_does_not_take_the_place_of_one_that_is_good(
+        self, tmp_path: Path, service: Service
+    ) -> None:
+        now = datetime.now(UTC)
+        good, ended = (
+            ensure(tmp_path / "good", ("localhost",), now),
+            ensure(tmp_path / "old", ("localhost",), _LONG_AGO),
+        )
+        pair = tmp_path / "pair.pem"
+        shutil.copy(good.server, pair)
+        shutil.copytree(service.data / "keys", tmp_path / "data" / "keys")
+        (tmp_path / "data").chmod(0o700)
+        own = Service(tmp_path / "data", "--tls-cert", str(pair), "--tls-key", str(pair))
+        shutil.copy(ended.server, tmp_path / "draft")
+        (tmp_path / "draft").rename(pair)
+        own.process.send_signal(signal.SIGHUP)
+        assert f"the certificate {pair} ended at 20" in own.wait_for("certificate not renewed")["reason"]
+        assert serial_at(own.port) == good.serial
+        own.stop()
+
 
 class TestByTheClock:
     def test_a_certificate_is_renewed_before_it_ends(self, tmp_path: Path) -> None:
@@ -380,10 +401,21 @@ class TestStart:
     def test_the_operators_own_files_are_checked(self, tmp_path: Path) -> None:
         one, other = (ensure(tmp_path / name, ("localhost",), datetime.now(UTC)).server for name in ("one", "other"))
         config = Config(tls_cert=one, tls_key=other)
-        with pytest.raises(BadCertificate, match=r"no certificate with its unencrypted key"):
+        with pytest.raises(BadCertificate, match=r"no certificate with its unencrypted key .*\(key values mismatch\)"):
             started(config)
         with pytest.raises(BadCertificate, match="cannot be read: No such file"):
             started(replace(config, tls_key=tmp_path / "none.pem"))
+
+    @pytest.mark.parametrize(
+        ("made", "says"), [(_LONG_AGO, "ended at 2"), (datetime(2099, 1, 1, tzinfo=UTC), "before 2")]
+    )
+    def test_one_of_another_time_is_served_with_a_warning(self, tmp_path: Path, made: datetime, says: str) -> None:
+        server = ensure(tmp_path / "one", ("localhost",), made).server
+        with structlog.testing.capture_logs() as logs:
+            started(Config(tls_cert=server, tls_key=server))
+        (log,) = logs
+        assert (log["event"], log["log_level"]) == ("certificate not valid", "warning")
+        assert says in log["reason"]
 
     def test_an_encrypted_key_is_refused_and_asked_for_by_nobody(self, tmp_path: Path) -> None:
         server = ensure(tmp_path / "one", ("localhost",), datetime.now(UTC)).server

@@ -76,6 +76,13 @@ def test_without_a_list_nobody_is_notified() -> None:
         Allowed().receiver("https://hooks.example.com/")
 
 
+@pytest.mark.parametrize("url", ["https://hooks.example.com:444/", "http://hooks.example.com:81/"])
+def test_a_host_that_is_allowed_on_another_port_is_told_so(url: str) -> None:
+    allowed = Allowed.parse(("hooks.example.com:443", "http://hooks.example.com:80"))
+    with pytest.raises(NotSubscribed, match=r"may not be notified on port (444|81): .* allows another"):
+        allowed.receiver(url)
+
+
 PUBLIC: Final = ["93.184.216.34", "2606:2800:220:1:248:1893:25c8:1946", "64:ff9b::5db8:d822"]
 PRIVATE: Final = [
     *("10.0.0.1", "172.16.0.1", "192.168.1.1", "127.0.0.1", "127.255.255.254", "::1", "fd00::1", "100.64.0.1"),

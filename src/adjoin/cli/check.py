@@ -16,6 +16,7 @@ from adjoin.cli.output import print_json, print_line
 from adjoin.config import Config
 from adjoin.odata.errors import Refusal
 from adjoin.service.installation import Installation
+from adjoin.service.restore import draft_of
 from adjoin.service.world import World
 from adjoin.store import counts, tenants, text_index, texts
 from adjoin.store.database import Session
@@ -66,7 +67,7 @@ def check(
                 findings.append(run(loaded, _recounted))
         except Refusal as refusal:
             findings.append(Finding("installation", False, refusal.message))
-    findings += disk
+    findings += disk + _drafts(loaded)
     healthy = all(each.healthy for each in findings)
     if json:
         print_json({"healthy": healthy, "findings": [asdict(each) for each in findings]})
@@ -90,6 +91,13 @@ def _files(loaded: Config) -> list[Finding]:
     else:
         found.append(Finding("database file", False, f"{loaded.database_file} is not there"))
     return found
+
+
+def _drafts(loaded: Config) -> list[Finding]:
+    """What a restore that was killed has left, which may hold keys."""
+    drafts = [draft_of(each) for each in (loaded.database_file, loaded.keys_dir, loaded.tls_dir)]
+    says = "{} was left by a restore that was killed, or is in use by one; if none runs, delete it"
+    return [Finding(each.name, False, says.format(each)) for each in drafts if each.exists()]
 
 
 def _beside(database: Path) -> list[Finding]:

@@ -46,11 +46,15 @@ class BadCertificate(Refusal):
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """A certificate chain and its key, in files that may be one; `mark` changes with their content."""
+    """A certificate chain and its key, in files that may be one; `mark` changes with their content.
+
+    `fault` says why no client will take it now, where that is known.
+    """
 
     chain: Path
     key: Path
     mark: object
+    fault: str = ""
 
 
 Look: TypeAlias = Callable[[], Certificate]
@@ -61,24 +65,39 @@ def look_of(config: Config, now: Callable[[], float]) -> Look | None:
     """How the certificate of a service with these settings is found; None where it serves plain http."""
     chain, key = config.tls_cert, config.tls_key
     if chain is not None and key is not None:
-        return lambda: _given(chain, key)
+        return lambda: _given(chain, key, datetime.fromtimestamp(now(), UTC))
     if config.tls:
         names = config.certificate_names(socket.gethostname())
         return lambda: _own(config.tls_dir, names, datetime.fromtimestamp(now(), UTC))
     return None
 
 
-def _given(chain: Path, key: Path) -> Certificate:
+def _given(chain: Path, key: Path, now: datetime) -> Certificate:
     """The operator's own. Both files are read, so that a pair that is just being replaced is not taken for whole."""
     try:
         mark = tuple((each.st_ino, each.st_size, each.st_mtime_ns) for each in (chain.stat(), key.stat()))
         # An empty password: a key that needs one is refused and not asked for on a terminal.
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(chain, key, "")
-    except ssl.SSLError:
-        raise BadCertificate(f"{chain} and {key} are no certificate with its unencrypted key in PEM form.") from None
+    except ssl.SSLError as error:
+        said = (error.reason or str(error)).lower().replace("_", " ")
+        raise BadCertificate(
+            f"{chain} and {key} are no certificate with its unencrypted key in PEM form ({said})."
+        ) from None
     except OSError as error:
         raise BadCertificate(f"The certificate {chain} or its key {key} cannot be read: {error.strerror}.") from None
-    return Certificate(chain, key, mark)
+    return Certificate(chain, key, mark, _fault(chain, now))
+
+
+def _fault(chain: Path, now: datetime) -> str:
+    """What the certificate's own dates say against it."""
+    from cryptography import x509  # noqa: PLC0415 - not needed to serve plain http
+
+    leaf = x509.load_pem_x509_certificate(chain.read_bytes())
+    if now >= leaf.not_valid_after_utc:
+        return f"the certificate {chain} ended at {leaf.not_valid_after_utc:%Y-%m-%dT%H:%M:%SZ}"
+    if now < leaf.not_valid_before_utc:
+        return f"the certificate {chain} is not valid before {leaf.not_valid_before_utc:%Y-%m-%dT%H:%M:%SZ}"
+    return ""
 
 
 def _own(folder: Path, names: tuple[str, ...], now: datetime) -> Certificate:
@@ -97,6 +116,8 @@ class Listener:
         self._config = config
         self._look = look
         self._certificate = look() if look else None
+        if self._certificate is not None and self._certificate.fault:
+            _LOG.warning("certificate not valid", reason=self._certificate.fault)
         self._wake = asyncio.Event()
         self._stopped = asyncio.Event()
         self._running: dict[Server, asyncio.Task[None]] = {}
@@ -170,6 +191,8 @@ class Listener:
             found = await asyncio.to_thread(look)
             if self._stopped.is_set() or self._certificate is None or found.mark == self._certificate.mark:
                 return
+            if found.fault and not self._certificate.fault:
+                raise BadCertificate(found.fault)
             older = list(self._running)
             new = self._start(found)
         except (Refusal, OSError) as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 from urllib.parse import urlsplit
 
@@ -76,6 +76,11 @@ class Allowed:
         """Where a URL leads. Raises NotSubscribed for one that may not be notified."""
         receiver = _parsed(url)
         if not any(each.matches(receiver) for each in self.entries):
+            if any(replace(each, port=None).matches(receiver) for each in self.entries):
+                raise NotSubscribed(
+                    f"The host '{receiver.host[:128]}' may not be notified on port {receiver.port}: the operator of "
+                    "this service allows another (--webhook-allow)."
+                )
             if receiver.scheme != "https":
                 raise NotSubscribed("A notification URL has to begin with https://.")
             raise NotSubscribed(

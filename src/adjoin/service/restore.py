@@ -76,7 +76,7 @@ def _replaced(parts: Parts, file: Path, stamp: str, replace: bool) -> Restored:
     mounted = next((each for each in there if os.path.ismount(each)), None)
     if mounted is not None:
         raise CannotRestore(f"{mounted} is a mount point, which cannot be replaced; restore to where it is mounted.")
-    drafts = {name: _beside(path, _DRAFT) for name, path in targets.items()}
+    drafts = {name: draft_of(path) for name, path in targets.items()}
     try:
         manifest = _unpacked(file, drafts, parts.data_dir, stamp)
         filled = {name for name, draft in drafts.items() if draft.exists()}
@@ -90,6 +90,11 @@ def _replaced(parts: Parts, file: Path, stamp: str, replace: bool) -> Restored:
         raise
     finish(parts.data_dir)
     return Restored(manifest, tuple(new for _, new in kept))
+
+
+def draft_of(path: Path) -> Path:
+    """Where a restore unpacks what is to be at `path`."""
+    return _beside(path, _DRAFT)
 
 
 def _beside(path: Path, suffix: str) -> Path:
