@@ -109,6 +109,21 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     running.stop()
 
 
+@pytest.fixture
+def serves() -> Iterator[Callable[..., Service]]:
+    """Starts services of a test's own; none outlives it."""
+    begun: list[Service] = []
+
+    def start(*arguments: Any) -> Service:
+        begun.append(Service(*arguments))
+        return begun[-1]
+
+    yield start
+    for each in begun:
+        if each.process.poll() is None:
+            each.stop()
+
+
 def trusting(ca: Path) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=str(ca))
     context.verify_flags |= ssl.VERIFY_X509_STRICT
@@ -248,7 +263,7 @@ class TestRenewal:
         for name in (AUTHORITY_FILE, SERVER_FILE):
             assert (service.data / "tls" / name).read_text().splitlines()[1] not in text
 
-    def test_of_the_operators_own_files(self, tmp_path: Path, service: Service) -> None:
+    def test_of_the_operators_own_files(self, tmp_path: Path, service: Service, serves: Callable[..., Service]) -> None:
         """What certbot and its like do: the file is replaced, and the service is told."""
         pair = tmp_path / "pair.pem"
         names, now = ("localhost",), datetime.now(UTC)
@@ -256,7 +271,7 @@ class TestRenewal:
         shutil.copy(first.server, pair)
         shutil.copytree(service.data / "keys", tmp_path / "data" / "keys")
         (tmp_path / "data").chmod(0o700)
-        own = Service(tmp_path / "data", "--tls-cert", str(pair), "--tls-key", str(pair))
+        own = serves(tmp_path / "data", "--tls-cert", str(pair), "--tls-key", str(pair))
         assert serial_at(own.port) == first.serial
         shutil.copy(second.server, tmp_path / "draft")
         (tmp_path / "draft").rename(pair)
@@ -267,7 +282,7 @@ class TestRenewal:
         assert not (tmp_path / "data" / "tls").exists()
 
     def test_one_that_has_ended_does_not_take_the_place_of_one_that_is_good(
-        self, tmp_path: Path, service: Service
+        self, tmp_path: Path, service: Service, serves: Callable[..., Service]
     ) -> None:
         now = datetime.now(UTC)
         good, ended = (
@@ -278,7 +293,7 @@ class TestRenewal:
         shutil.copy(good.server, pair)
         shutil.copytree(service.data / "keys", tmp_path / "data" / "keys")
         (tmp_path / "data").chmod(0o700)
-        own = Service(tmp_path / "data", "--tls-cert", str(pair), "--tls-key", str(pair))
+        own = serves(tmp_path / "data", "--tls-cert", str(pair), "--tls-key", str(pair))
         shutil.copy(ended.server, tmp_path / "draft")
         (tmp_path / "draft").rename(pair)
         own.process.send_signal(signal.SIGHUP)
@@ -377,11 +392,11 @@ class TestByTheClock:
 
 
 class TestStart:
-    def test_the_greeting_can_be_pasted(self, tmp_path: Path, service: Service) -> None:
+    def test_the_greeting_can_be_pasted(self, tmp_path: Path, service: Service, serves: Callable[..., Service]) -> None:
         folder = tmp_path / "a b"
         shutil.copytree(service.data / "keys", folder / "keys")
         folder.chmod(0o700)
-        started = Service(folder, "--tls", "--cloud", "china")
+        started = serves(folder, "--tls", "--cloud", "china")
         printed = started.stop()
         words = shlex.split(printed[printed.index("curl") :].replace("\\\n", " "))
         assert words[words.index("--cacert") + 1] == str(folder / "tls" / CA_FILE)
