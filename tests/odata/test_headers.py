@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adjoin.odata.errors import NotAcceptable, UnsupportedMediaType, UnsupportedVersion
+from adjoin.odata.errors import Malformed, NotAcceptable, UnsupportedMediaType, UnsupportedVersion
 from adjoin.odata.headers import (
     Detail,
     Preferences,
@@ -21,6 +22,7 @@ from adjoin.odata.headers import (
     media_ranges,
     preferences,
     prefers_csdl_json,
+    repeat,
 )
 
 ANY_HEADER = st.none() | st.text(st.characters(max_codepoint=255)) | st.text("aj/son;=,q.0*\"' 1metadata", max_size=60)
@@ -408,3 +410,32 @@ class TestBodyType:
     def test_any_text_is_taken_or_refused(self, content_type: str | None) -> None:
         with suppress(UnsupportedMediaType):
             check_json_body(content_type)
+
+
+class TestRepeat:
+    @pytest.mark.parametrize("name", ["", "a b", "a\0b", "a\x1fb", "é", "x" * 129])
+    def test_a_name_is_visible_ascii(self, name: str) -> None:
+        with pytest.raises(Malformed, match="Repeatability-Request-ID"):
+            repeat(name, "Fri, 15 Jan 2027 08:00:00 GMT")
+        assert repeat("~!" * 64, "Fri, 15 Jan 2027 08:00:00 GMT") is not None
+
+    @pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Pacific/Auckland"])
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "Fri, 15 Jan 2027 08:00:00 GMT",
+            "Fri, 15 Jan 2027 08:00:00 -0000",
+            "Fri Jan 15 08:00:00 2027",
+            "Friday, 15-Jan-27 08:00:00 GMT",
+        ],
+    )
+    def test_a_time_without_a_zone_is_utc_wherever_the_service_runs(
+        self, monkeypatch: pytest.MonkeyPatch, text: str, zone: str
+    ) -> None:
+        monkeypatch.setenv("TZ", zone)
+        time.tzset()
+        try:
+            assert repeat("name", text) == ("name", 1_800_000_000)
+        finally:
+            monkeypatch.undo()
+            time.tzset()

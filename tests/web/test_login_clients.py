@@ -262,6 +262,28 @@ def test_what_is_no_assertion(visitor: Visitor, text: str) -> None:
     assert number in (50027, 5002738)
 
 
+@pytest.mark.parametrize("text", ["\\ud800", "a\\u0000b"])
+@pytest.mark.parametrize("place", ["sub", "kid"])
+def test_an_assertion_with_text_that_no_database_takes(visitor: Visitor, text: str, place: str) -> None:
+    client, _ = visitor.add_app(pem=pem(certificate(rsa_key())))
+    subject, kid = (text, "k") if place == "sub" else (client.id, text)
+    # As JSON has it: half of a pair cannot be written otherwise.
+    parts = (f'{{"alg":"RS256","kid":"{kid}"}}', f'{{"iss":"{subject}","sub":"{subject}"}}', "signature")
+    whole = ".".join(base64.urlsafe_b64encode(each.encode()).rstrip(b"=").decode() for each in parts)
+    status, error, _ = prove(visitor, whole).refusal
+    assert (status, error) == (401, "invalid_client")
+
+
+@pytest.mark.parametrize("value", ["a\0b", "\0"])
+def test_parameters_that_no_database_takes(visitor: Visitor, value: str) -> None:
+    form = {"grant_type": "client_credentials", "scope": SCOPE}
+    answer = visitor.token(client_id=value, client_secret="x", **form)
+    assert answer.refusal == (400, "invalid_request", 900144)
+    basic = base64.b64encode(f"{quote_plus(value)}:x".encode()).decode()
+    answer = visitor.token(headers={"authorization": f"Basic {basic}"}, **form)
+    assert answer.refusal == (401, "invalid_client", 7000215)
+
+
 def test_an_assertion_needs_its_type(visitor: Visitor) -> None:
     found = certificate(rsa_key())
     client, _ = visitor.add_app(pem=pem(found))

@@ -20,6 +20,7 @@ from joserfc.jwk import ECKey, RSAKey
 from joserfc.jws import JWSRegistry
 
 from adjoin.identity.strict_json import read_object
+from adjoin.odata.values import unstorable
 
 ALGORITHMS: Final = ("RS256", "PS256", "ES256")
 _SIGNATURES: Final = {name: JWSRegistry(algorithms=ALGORITHMS).get_alg(name) for name in ALGORITHMS}
@@ -54,7 +55,7 @@ class Assertion:
     def subject(self) -> str:
         """The client that it says to be. Raises BadAssertion."""
         subject = self.claims.get("sub")
-        if not isinstance(subject, str) or subject != self.claims.get("iss"):
+        if not isinstance(subject, str) or subject != self.claims.get("iss") or unstorable(subject):
             # RFC 7523 section 3: of a client's own assertion issuer and subject are the client.
             raise BadAssertion(700021, "The assertion's 'iss' and 'sub' are not both the application.")
         return subject
@@ -78,7 +79,7 @@ def read(text: str) -> Assertion:
     names = tuple(
         name for each in ("x5t#S256", "x5t", "kid") if isinstance(name := header.get(each), str) and 0 < len(name) < 256
     )
-    if not names:
+    if not names or any(map(unstorable, names)):
         raise BadAssertion(50027, "The client assertion's header names no key: it has neither x5t#S256, x5t nor kid.")
     signed = f"{parts[0]}.{parts[1]}".encode("ascii")
     return Assertion(signed, decoded(parts[2]), str(algorithm), names, claims)

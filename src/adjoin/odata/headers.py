@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from enum import Enum
 from functools import lru_cache
@@ -95,6 +96,7 @@ _FORMAT_PARAMETERS: Final = {
 _SHORT_NAMES: Final = {"json": "application/json", "xml": "application/xml"}
 _MAX_RANGES: Final = 32
 _MAX_REQUEST_ID: Final = 128
+_REQUEST_ID: Final = re.compile(rf"[!-~]{{1,{_MAX_REQUEST_ID}}}")
 
 
 def media_ranges(accept: str) -> list[MediaRange]:
@@ -330,10 +332,13 @@ def repeat(request_id: str | None, first_sent: str | None) -> Repeat | None:
     """The Repeatability headers (OASIS Repeatable Requests 1.0). Raises Malformed where one is missing or wrong."""
     if request_id is None and first_sent is None:
         return None
-    if not request_id or len(request_id) > _MAX_REQUEST_ID or not request_id.isascii():
-        raise Malformed(f"Repeatability-Request-ID is missing or longer than {_MAX_REQUEST_ID} characters.")
+    if not request_id or not _REQUEST_ID.fullmatch(request_id):
+        raise Malformed(f"Repeatability-Request-ID has to be 1 to {_MAX_REQUEST_ID} visible ASCII characters.")
     try:
         moment = parsedate_to_datetime(first_sent or "")
+        if moment.tzinfo is None:
+            # RFC 9110, 5.6.7: of the obsolete forms one names no zone, and means UTC.
+            moment = moment.replace(tzinfo=UTC)
         return Repeat(request_id, int(moment.timestamp()))
     except (ValueError, OverflowError):
         raise Malformed("Repeatability-First-Sent is missing or is no HTTP date.") from None

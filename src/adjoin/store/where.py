@@ -107,6 +107,8 @@ def by_clock(bound: Operation, parameters: Parameters) -> str | None:
         return None
     field, *rest = bound.operands
     if isinstance(field, Constant):
+        if bound.name == "in":
+            return None
         (field,), rest = rest, [field]
     if not isinstance(field, Field) or field.declared.name != silence.property or field.enum is None:
         return None
@@ -386,11 +388,16 @@ _VALUES: Final[Mapping[str, _Writer]] = {
 # --- order and what follows a row in it
 
 
+# What an operation comes down to, such as `in` of nothing.
+_CONSTANT_TEXTS: Final = ("TRUE", "FALSE", "NULL")
+
+
 def order(keys: Sequence[Order], key_column: str, parameters: Parameters) -> str:
     """The ORDER BY list: null is lowest, and the key breaks ties in the direction of the last sort key."""
     # A constant orders nothing, and PostgreSQL does not take one.
-    telling = [each for each in keys if not isinstance(each.by, Constant)]
-    parts = [f"{value(each.by, parameters)}{_direction(each.descending, each.by.nullable)}" for each in telling]
+    written = [(each, value(each.by, parameters)) for each in keys if not isinstance(each.by, Constant)]
+    telling = [(each, text) for each, text in written if text.strip("()") not in _CONSTANT_TEXTS]
+    parts = [f"{text}{_direction(each.descending, each.by.nullable)}" for each, text in telling]
     return ", ".join([*parts, f"{key_column}{' DESC' if _ties_descend(keys) else ''}"])
 
 

@@ -9,6 +9,7 @@ from typing import Final
 from urllib.parse import parse_qsl, unquote_plus
 
 from adjoin.identity.clouds import Cloud
+from adjoin.odata.values import unstorable
 from adjoin.service.sign_in import SignInRefusal
 from adjoin.service.sign_in_clients import ASSERTION_TYPE, Offered, missing
 from adjoin.store.tenants import Tenant
@@ -91,13 +92,17 @@ def _basic(credentials: str) -> tuple[str, str]:
     except ValueError:
         text = ""
     client_id, colon, secret = text.partition(":")
-    if not colon:
+    named = unquote_plus(client_id)
+    if not colon or unstorable(named):
         raise SignInRefusal("invalid_client", 7000215, "The Authorization header cannot be read.")
-    return unquote_plus(client_id), unquote_plus(secret)
+    return named, unquote_plus(secret)
 
 
 def _read(text: str) -> dict[str, str]:
-    """The parameters by name. One that is there twice has two meanings (RFC 6749, 3.1 and 3.2). Raises ValueError."""
+    """The parameters by name. One that is there twice has two meanings (RFC 6749, 3.1 and 3.2).
+
+    Raises ValueError, also for what no database takes, since what they name is looked for there.
+    """
     found: dict[str, str] = {}
     for name, value in parse_qsl(text, keep_blank_values=True, max_num_fields=_MAX_FIELDS):
         if name in found:
@@ -106,5 +111,7 @@ def _read(text: str) -> dict[str, str]:
                 9000411,
                 f"The request is not properly formatted. The parameter '{name[:64]}' is duplicated.",
             )
+        if fault := unstorable(value):
+            raise ValueError(fault)
         found[name] = value
     return found
