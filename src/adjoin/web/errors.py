@@ -14,10 +14,10 @@ class BadHost(WebRefusal):
 
 
 class TargetTooLong(WebRefusal):
-    """The path and query are longer than is read here."""
+    """The path and query are longer than is read here, or those of a link to the next page would be."""
 
-    def __init__(self, limit: int) -> None:
-        super().__init__(f"The URL is longer than {limit} characters.")
+    def __init__(self, limit: int, what: str = "The URL") -> None:
+        super().__init__(f"{what} is longer than {limit} characters.")
 
 
 class HeadersTooLarge(WebRefusal):

@@ -36,7 +36,8 @@ from adjoin.service.world import World
 from adjoin.store.columns import Stored, Value
 from adjoin.store.database import Database
 from adjoin.store.tenants import ACTIVE, NO_LICENCE, SUSPENDED, WARNING, Tenant
-from adjoin.web.exchange import Request, Response
+from adjoin.web.errors import TargetTooLong
+from adjoin.web.exchange import MAX_TARGET, Request, Response
 from adjoin.web.heads import Passage
 
 _JSON: Final[Mapping[Detail, str]] = {
@@ -216,7 +217,11 @@ def _scope(call: Call, place: Place, asked: Query) -> str:
 
 
 def _next_link(call: Call, goes_on: Continuation, url: str, raw_query: str, scope: str) -> str:
-    return paging.next_link(url, raw_query, paging.write(goes_on, call.installation.paging_key, scope))
+    """The link to the next page. Raises TargetTooLong for one that would be refused when it is followed."""
+    link = paging.next_link(url, raw_query, paging.write(goes_on, call.installation.paging_key, scope))
+    if len(link) > MAX_TARGET:
+        raise TargetTooLong(MAX_TARGET, "With its characters escaped, the link to the next page")
+    return link
 
 
 async def count_entities(call: Call) -> Response:
