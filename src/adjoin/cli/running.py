@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 import typer
@@ -18,15 +18,17 @@ from msgspec.structs import replace
 
 from adjoin import __version__
 from adjoin.cli import logs, supervisor
-from adjoin.cli.listener import Listener, claim_address, look_of
 from adjoin.cli.options import run
-from adjoin.cli.workers import Workers
+from adjoin.cli.workers import Workers, pass_over
 from adjoin.config import Config
 from adjoin.odata.tokens import words
-from adjoin.service.installation import Installation
-from adjoin.service.world import World
 from adjoin.store.address import shown
-from adjoin.web.app import Application, create
+
+if TYPE_CHECKING:
+    from adjoin.cli.listener import Listener
+    from adjoin.service.installation import Installation
+    from adjoin.service.world import World
+    from adjoin.web.app import Application
 
 _BODY: Final = (
     '{"@odata.type": "#microsoft.graph.deviceManagementDomainJoinConnector", "displayName": "Display Name value", '
@@ -36,7 +38,11 @@ _BODY: Final = (
 
 def start(loaded: Config, quiet: bool) -> None:
     """Run the service until SIGINT or SIGTERM; `quiet` leaves out the greeting. Raises what keeps it from starting."""
+    # What it asks for is done at the start anyway, but it would end a process that does not listen yet.
+    signal.signal(signal.SIGHUP, pass_over)
     logs.configure(loaded.log_level, loaded.log_format)
+    from adjoin.cli.listener import claim_address  # noqa: PLC0415 - loading it takes long, and SIGHUP may come meanwhile
+
     loaded = replace(loaded, port=claim_address(loaded.host, loaded.port))
     if loaded.workers > 1:
         run(loaded, _nothing)  # what keeps it from starting is said once, and what a first start makes is made once
@@ -62,6 +68,9 @@ def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
 
 
 async def _serve(loaded: Config, quiet: bool, leash: int | None) -> None:
+    from adjoin.cli.listener import Listener, look_of  # noqa: PLC0415 - see start
+    from adjoin.web.app import create  # noqa: PLC0415 - see start
+
     application = create(loaded)
     await application.open()
     try:

@@ -25,6 +25,10 @@ Work = Callable[[int, int], None]
 """What a worker does until it is told to stop: it is given its number, and a descriptor that ends with the parent."""
 
 
+def pass_over(_number: int, _frame: FrameType | None) -> None:
+    """Take a signal, and do nothing. Programs that are started do not inherit this, as they would SIG_IGN."""
+
+
 class Workers:
     """The processes of one service. Make it before there are threads or an event loop: it forks."""
 
@@ -63,7 +67,7 @@ class Workers:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
             return
         for each in _SIGNALS:
-            signal.signal(each, signal.SIG_DFL)
+            signal.signal(each, pass_over if each == signal.SIGHUP else signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         os.close(self._held)
         code = 1
