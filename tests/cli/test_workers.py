@@ -138,6 +138,7 @@ def test_one_that_cannot_start_again_takes_none_of_the_others_with_it(postgresql
             os.kill(first, signal.SIGKILL)
             until(lambda: log.read_text().count('"event":"worker ended"') >= 5)
             assert time.monotonic() - begun >= 0.1 + 0.2 + 0.4 + 0.8
+            assert "cannot be reached: role" in log.read_text()
         finally:
             postgresql.server.execute(f"ALTER ROLE {ROLE} LOGIN")
         until(lambda: log.read_text().count('"event":"listening"') >= 3)
@@ -186,6 +187,21 @@ def test_none_that_ever_served_ends_it_all() -> None:
         said, _ = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "workers end as soon as they start; giving up" in said
+
+
+def test_reason_is_logged() -> None:
+    script = """
+def work(tie):
+    if tie.number == 0:
+        raise Refusal("Nothing can be served.")
+    raise RuntimeError("it broke")
+"""
+    with watching(script) as process:
+        said, _ = process.communicate(timeout=60)
+    assert '{"worker":0,"reason":"Nothing can be served.","event":"worker cannot serve","level":"error"' in said
+    fault = next(line for line in said.splitlines() if '"event":"fault"' in line)
+    assert "Traceback" in fault
+    assert "RuntimeError: it broke" in fault
 
 
 MOMENTS = {

@@ -19,6 +19,8 @@ from typing import Final, NoReturn
 
 import structlog
 
+from adjoin.odata.errors import Refusal
+
 _PASSED_ON: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _SIGNALS: Final = (*_PASSED_ON, signal.SIGCHLD)
 _TRIES: Final = 3
@@ -143,6 +145,10 @@ class Workers:
             code = 0
         except SystemExit as ended:
             code = ended.code if isinstance(ended.code, int) else 1
+        except Refusal as refusal:
+            _LOG.error("worker cannot serve", worker=number, reason=refusal.message)
+        except BaseException as error:  # noqa: BLE001 - nobody is told of it but by the log
+            _LOG.error("fault", worker=number, exc_info=error)
         finally:
             with contextlib.suppress(OSError):
                 sys.stdout.flush()
