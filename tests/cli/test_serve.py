@@ -228,3 +228,22 @@ def test_port_0_is_refused_or_says_which_it_took(tmp_path: Path) -> None:
         hangs.cancel()
         process.kill()
     assert said.startswith("adjoin: ") or ('"event":"listening"' in said and ':0"' not in said)
+
+
+HANGS_UP = """
+import os, signal, sys
+from adjoin.cli import main
+
+def told(event, given):
+    if event in ("socket.bind", "sqlite3.connect") or (event == "import" and given[0] == "granian"):
+        os.kill(os.getpid(), signal.SIGHUP)
+
+sys.addaudithook(told)
+main.run(sys.argv[1:])
+"""
+"""Is told by SIGHUP while it loads its parts, claims its address, and opens its database."""
+
+
+def test_sighup_before_it_listens_ends_nothing(tmp_path: Path) -> None:
+    with serving(tmp_path / "data", program=(sys.executable, "-c", HANGS_UP)) as running:
+        assert running.stop(signal.SIGTERM) == 0

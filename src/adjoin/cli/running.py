@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 import typer
@@ -18,15 +18,17 @@ from msgspec.structs import replace
 
 from adjoin import __version__
 from adjoin.cli import logs, supervisor
-from adjoin.cli.listener import Listener, claim_address, look_of
 from adjoin.cli.options import run
-from adjoin.cli.workers import Workers
+from adjoin.cli.workers import Tie, Workers, pass_over
 from adjoin.config import Config
 from adjoin.odata.tokens import words
-from adjoin.service.installation import Installation
-from adjoin.service.world import World
 from adjoin.store.address import shown
-from adjoin.web.app import Application, create
+
+if TYPE_CHECKING:
+    from adjoin.cli.listener import Listener
+    from adjoin.service.installation import Installation
+    from adjoin.service.world import World
+    from adjoin.web.app import Application
 
 _BODY: Final = (
     '{"@odata.type": "#microsoft.graph.deviceManagementDomainJoinConnector", "displayName": "Display Name value", '
@@ -36,11 +38,15 @@ _BODY: Final = (
 
 def start(loaded: Config, quiet: bool) -> None:
     """Run the service until SIGINT or SIGTERM; `quiet` leaves out the greeting. Raises what keeps it from starting."""
+    # What it asks for is done at the start anyway, but it would end a process that does not listen yet.
+    signal.signal(signal.SIGHUP, pass_over)
     logs.configure(loaded.log_level, loaded.log_format)
+    from adjoin.cli.listener import claim_address  # noqa: PLC0415 - loading it takes long, and SIGHUP may come meanwhile
+
     loaded = replace(loaded, port=claim_address(loaded.host, loaded.port))
     if loaded.workers > 1:
         run(loaded, _nothing)  # what keeps it from starting is said once, and what a first start makes is made once
-        raise typer.Exit(Workers(loaded.workers, lambda number, leash: _work(loaded, quiet or number > 0, leash)).run())
+        raise typer.Exit(Workers(loaded.workers, lambda tie: _work(loaded, quiet or tie.number > 0, tie)).run())
     _work(loaded, quiet)
 
 
@@ -48,9 +54,9 @@ async def _nothing(_: Installation, __: World) -> None:
     pass
 
 
-def _work(loaded: Config, quiet: bool, leash: int | None = None) -> None:
+def _work(loaded: Config, quiet: bool, tie: Tie | None = None) -> None:
     with contextlib.suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve(loaded, quiet, leash))
+        runner.run(_serve(loaded, quiet, tie))
 
 
 def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
@@ -61,37 +67,42 @@ def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
     return uvloop.Loop
 
 
-async def _serve(loaded: Config, quiet: bool, leash: int | None) -> None:
+async def _serve(loaded: Config, quiet: bool, tie: Tie | None) -> None:
+    from adjoin.cli.listener import Listener, look_of  # noqa: PLC0415 - see start
+    from adjoin.web.app import create  # noqa: PLC0415 - see start
+
     application = create(loaded)
     await application.open()
     try:
-        await _listen(Listener(application, loaded, look_of(loaded, time.time)), application, loaded, quiet, leash)
+        await _listen(Listener(application, loaded, look_of(loaded, time.time)), application, loaded, quiet, tie)
     finally:
         await application.close()
     structlog.get_logger("adjoin.serve").info("stopped")
 
 
-async def _listen(listener: Listener, application: Application, loaded: Config, quiet: bool, leash: int | None) -> None:
+async def _listen(listener: Listener, application: Application, loaded: Config, quiet: bool, tie: Tie | None) -> None:
     log = structlog.get_logger("adjoin.serve")
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
         log.info("stopping")
         supervisor.tell(supervisor.STOPPING)
-        if leash is not None:
-            loop.remove_reader(leash)
+        if tie is not None:
+            loop.remove_reader(tie.leash)
         listener.stop()
         application.release()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop)
     loop.add_signal_handler(signal.SIGHUP, listener.look_now)
-    if leash is not None:
-        loop.add_reader(leash, stop)
+    if tie is not None:
+        loop.add_reader(tie.leash, stop)
     running = loop.create_task(listener.run())
     lives = loop.create_task(supervisor.live())
     if await listener.listening():
         supervisor.tell(supervisor.READY)
+        if tie is not None:
+            tie.serves()
         log.info("listening", version=__version__, url=_url(loaded))
         if not quiet:
             # Whoever reads it may be gone.
