@@ -47,6 +47,10 @@ class Busy(Unavailable):
     """The server cannot do it now, whoever asks: it is locked, full, or did not answer in time."""
 
 
+class Lacking(Unavailable):
+    """The role that adjoin has may not read or change rows that it should."""
+
+
 class Link:
     """An open connection, for one at a time."""
 
@@ -65,7 +69,13 @@ class Link:
         tenant = tenant_of(sql, parameters)
         if tenant != self.tenant:
             await self.show(tenant)
-        return await self._fetched(self._connection.fetch(translated(sql, parameters), *parameters))
+        try:
+            found = await self._answered(self._connection.fetch(translated(sql, parameters), *parameters))
+        except Lacking as refusal:
+            if refusal.__cause__ is not None and sql.lstrip().startswith(_OF_SCHEMA):
+                raise refusal.__cause__ from None
+            raise
+        return [tuple(each) for each in found]
 
     async def ready_to_add(self, gathered: Gathered) -> None:
         """Do all for an insertion but to insert, so that what can be lost with its answer is the insertion alone."""
@@ -105,9 +115,6 @@ class Link:
         """Let go at once; the server drops what was under way."""
         self._connection.terminate()
 
-    async def _fetched(self, asked: Awaitable[Any]) -> list[Row]:
-        return [tuple(each) for each in await self._answered(asked)]
-
     async def _answered(self, asked: Awaitable[Any]) -> Any:
         try:
             return await asked
@@ -129,9 +136,15 @@ class Link:
         if isinstance(error, _GONE) or self.lost:
             self.abandon()
             return Lost(says)
+        if isinstance(error, asyncpg.InsufficientPrivilegeError) and error.server_source_function != _WALL:
+            return Lacking(f"The role that adjoin has lacks a right: {_said(error)}.")
         return Unavailable(says) if isinstance(error, _DROPPED) or not isinstance(error, _MISTAKES) else error
 
 
+# A row that the wall between tenants keeps out has the same code; the server's words may be in any language.
+_WALL: Final = "ExecWithCheckOptions"
+# Who changes the schema looks for what the role may not, and says it in the words of that.
+_OF_SCHEMA: Final = ("CREATE", "ALTER", "DROP")
 # Another command may drop the text index between two statements that ask it.
 _DROPPED: Final = (asyncpg.UndefinedFunctionError, asyncpg.UndefinedTableError)
 _BUSY: Final = (asyncpg.LockNotAvailableError, asyncpg.InsufficientResourcesError, asyncpg.PostgresIOError)
