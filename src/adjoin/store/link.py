@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import asyncpg
 
-from adjoin.store.address import shown
+from adjoin.store.address import files_in, is_readable, shown
 from adjoin.store.database import Insertion, TooSlow, Unavailable
 from adjoin.store.dialect import arrays_of, columns_of, many, translated
 from adjoin.store.statements import EVERYWHERE, tenant_of
@@ -157,6 +158,8 @@ _GONE: Final = (
     asyncpg.ReadOnlySQLTransactionError,
 )
 
+_UNREAD: Final = (ValueError, OverflowError)
+
 
 async def connect(url: str, seconds: float = STATEMENT_SECONDS, scans: bool = False) -> Link:
     """A new connection, on which a statement may take so many seconds. Raises Unavailable with the reason.
@@ -177,11 +180,30 @@ async def connect(url: str, seconds: float = STATEMENT_SECONDS, scans: bool = Fa
             max_cached_statement_lifetime=0,
             max_cacheable_statement_size=16_384,
         )
-    except ValueError:
-        raise Unavailable(f"The database {shown(url)} cannot be reached: its URL cannot be read.") from None
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise Unavailable(f"The database {shown(url)} cannot be reached: {_said(error)}.") from None
+    except (OSError, TimeoutError, *_UNREAD, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise Unavailable(f"The database {shown(url)} cannot be reached: {_kept_from(url, error)}.") from None
     return Link(connection)
+
+
+def _kept_from(url: str, error: Exception) -> str:
+    """What keeps from the database, as the end of a sentence: never a part of the URL that may be its password."""
+    # The driver's own words and those on certificates come as ValueErrors, too.
+    meant = isinstance(error, OSError | asyncpg.InterfaceError) and is_readable(url)
+    if isinstance(error, _UNREAD) and not meant:
+        return "its URL cannot be read"
+    if isinstance(error, OSError) and error.filename is None:
+        # Of a file that it does not find, the driver does not say which it is.
+        error = next((found for found in map(_fault_of, files_in(url)) if found.errno == error.errno), error)
+    return _said(error)
+
+
+def _fault_of(path: str) -> OSError:
+    """What is wrong with a file that should be read; an error of no number if nothing is."""
+    try:
+        Path(path).open("rb").close()
+    except OSError as error:
+        return error
+    return OSError()
 
 
 def _said(error: Exception) -> str:
