@@ -29,3 +29,18 @@ def test_each_runs_a_command_with_options_of_its_own(unit: Path) -> None:
     assert said.exit_code == 0
     for option in (each for each in arguments if each.startswith("--")):
         assert option in said.stdout
+
+
+def test_the_service_has_a_home_that_it_may_read() -> None:
+    """PostgreSQL's driver fails at a home that is closed, and not at one in which there is nothing for it."""
+    unit = (Path(__file__).parents[1] / "deploy" / "adjoin.service").read_text("utf-8")
+    settings = dict(re.findall(r"^(\w+)=(.+)$", unit, re.MULTILINE))
+    assert settings["ProtectHome"] == "yes"
+    assert settings["Environment"] == f"HOME=/var/lib/{settings['StateDirectory']}"
+
+
+def test_the_service_reads_the_environment_of_the_docs() -> None:
+    root = Path(__file__).parents[1]
+    read = re.search(r"^EnvironmentFile=-(.+)$", (root / "deploy" / "adjoin.service").read_text("utf-8"), re.MULTILINE)
+    assert read is not None
+    assert f"`{read[1]}`" in (root / "docs" / "operations.md").read_text("utf-8")

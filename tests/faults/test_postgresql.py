@@ -92,6 +92,7 @@ def test_a_server_that_stops_and_comes_back_is_said_and_found_again(
         refused = await client.call("GET", LIST)
         assert (refused.status, refused.json()["error"]["code"]) == (503, "ServiceUnavailable")
         assert int(refused.headers["retry-after"]) > 0
+        assert str(own.server.folder) not in refused.body.decode(), "where the database is, is for the log"
         assert (await client.call("GET", "/readyz")).status == 503
         assert (await client.call("GET", "/healthz")).status == 200
         await client.close()

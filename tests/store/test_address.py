@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from adjoin.store.address import is_postgresql, is_readable, shown
+from adjoin.store.address import files_in, is_postgresql, is_readable, shown
 
 
 @pytest.mark.parametrize(
@@ -54,3 +54,12 @@ def test_is_printed_without_a_password(url: str, printed: str | None) -> None:
 def test_whose_parts_cannot_be_told_apart_is_not_printed_at_all(url: str) -> None:
     assert not is_readable(url)
     assert "cret" not in shown(url)
+
+
+def test_the_files_that_it_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    for each in ("PGSSLROOTCERT", "PGSSLCRL", "PGSSLCERT", "PGSSLKEY"):
+        monkeypatch.delenv(each, raising=False)
+    assert files_in("postgresql://user@h/d?sslmode=verify-full") == []
+    assert files_in("postgresql://user:se?cret@h/d?sslkey=k") == []
+    monkeypatch.setenv("PGSSLCRL", "/crl")
+    assert files_in("postgresql://user@h/d?sslkey=k%20y&sslrootcert=%2Froot") == ["/root", "/crl", "k y"]

@@ -150,6 +150,26 @@ class TestMigrate:
         with pytest.raises(Unusable, match="permission denied for schema public"):
             asyncio.run(migrate(empty))
 
+    @pytest.mark.parametrize(
+        ("granted", "lacks"),
+        [
+            ("", "permission denied for table alembic_version"),
+            ("SELECT", "permission denied for table connector_counts"),
+        ],
+    )
+    def test_says_what_a_role_lacks_on_tables_that_are_there(
+        self, empty: str, postgresql: Databases, granted: str, lacks: str
+    ) -> None:
+        asyncio.run(migrate(empty))
+        name = name_of(empty)
+        role = f"weak_{name}"
+        postgresql.server.run(f"CREATE ROLE {role} LOGIN")
+        if granted:
+            postgresql.server.run(f"GRANT {granted} ON ALL TABLES IN SCHEMA public TO {role}", name)
+        with pytest.raises(Unusable, match=rf"{role}@.* cannot be used\. The role .* lacks a right: {lacks}\.") as said:
+            asyncio.run(migrate(postgresql.server.url(name, role)))
+        assert "\n" not in said.value.message
+
     def test_says_what_keeps_it_from_a_server_and_no_password(self, tmp_path: Path) -> None:
         with pytest.raises(Unavailable, match="cannot be reached") as refused:
             asyncio.run(migrate(f"postgresql://user:secret@/d?host={tmp_path}"))

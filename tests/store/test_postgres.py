@@ -17,7 +17,7 @@ from tests.store.opened import connector, guid, new_tenant, on
 from adjoin.model import CONNECTOR
 from adjoin.store import link, postgres, rows
 from adjoin.store.database import Database, Overloaded, Session, Unavailable, Uncertain
-from adjoin.store.link import Link, Lost
+from adjoin.store.link import Lacking, Link, Lost
 from adjoin.store.postgres import WRITE_LOCK, PostgreSQL
 from adjoin.store.statements import Everywhere
 from adjoin.store.tables import table_of
@@ -357,6 +357,27 @@ class TestWallOfTenants:
             "AND EXISTS (SELECT FROM pg_policy WHERE polrelid = pg_class.oid))",
         )
         assert found == []
+
+
+class TestRights:
+    @pytest.mark.parametrize("missing", ["ALL", "INSERT"])
+    def test_one_that_is_missing_is_said_and_found_again(self, postgresql: Databases, url: str, missing: str) -> None:
+        server, name = postgresql.server, name_of(url)
+
+        async def act(database: Database) -> None:
+            await new_tenant(database, 1)
+            await asyncio.to_thread(server.run, f"REVOKE {missing} ON {TABLE.name} FROM adjoin", name)
+            try:
+                if missing == "ALL":
+                    with pytest.raises(Lacking, match=f"lacks a right: permission denied for table {TABLE.name}"):
+                        await rows.get(database.reader, TABLE, 1, guid(1))
+                results = await in_one_group(database, [insertion(1), insertion(2), put("beside")])
+            finally:
+                await asyncio.to_thread(server.run, f"GRANT ALL ON {TABLE.name} TO adjoin", name)
+            assert [type(each) for each in results] == [Lacking, Lacking, str]
+            assert await database.write(insertion(1)) is not None
+
+        on(url, act)
 
 
 @pytest.fixture(scope="module")

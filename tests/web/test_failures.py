@@ -13,9 +13,11 @@ from typing import Any, Final
 
 import msgspec
 import pytest
+import structlog
 from cryptography.hazmat.primitives import serialization
 from joserfc import jws
 from joserfc.jwk import OctKey
+from structlog.testing import capture_logs
 from tests.server import CLIENT, GUID, LIST, NOW, NOWHERE, ORIGIN, PUBLISHED, READ, SUBJECT, WRITE, Answer, Server
 
 import adjoin
@@ -27,7 +29,7 @@ from adjoin.identity.issuer import Grant
 from adjoin.identity.keys import open_ring
 from adjoin.odata.errors import Refusal
 from adjoin.service.sign_in import SignInRefusal
-from adjoin.store.database import TooSlow
+from adjoin.store.database import TooSlow, Unavailable
 from adjoin.store.tenants import NO_LICENCE
 from adjoin.web import failures
 from adjoin.web.exchange import MAX_BODY, MAX_HEADERS, MAX_TARGET
@@ -826,6 +828,46 @@ def test_query_that_takes_too_long(server: Server, monkeypatch: pytest.MonkeyPat
     assert answer.error["message"] == "The query was not done within 5 seconds."
     assert answer.headers["retry-after"] == "2"
     assert server.call("GET", f"{LIST}?$top=1").status == 200, "what is short goes on"
+
+
+class Away:
+    """A database that is not there, and whose words are for its operator."""
+
+    SAYS: Final = (
+        "The database postgresql://role@inner/name?sslmode=require cannot be reached: "
+        'password authentication failed for user "role".'
+    )
+    embedded = False
+
+    async def fetch(self, _sql: str, _parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        raise Unavailable(self.SAYS)
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "body"),
+    [
+        ("GET", "/readyz", None),
+        ("GET", LIST, None),
+        ("POST", f"/{NOWHERE}/oauth2/v2.0/token", b"grant_type=client_credentials&client_id=x"),
+    ],
+)
+def test_where_the_database_is_is_for_the_log_alone(
+    server: Server, monkeypatch: pytest.MonkeyPatch, method: str, target: str, body: bytes | None
+) -> None:
+    server.token()
+    monkeypatch.setattr(type(server.application.installation.database), "reader", Away())
+    monkeypatch.setattr(failures, "_REASONS", failures._Reasons())
+    # The module's own logger may have been bound to the log of an earlier test.
+    monkeypatch.setattr(failures, "_LOG", structlog.get_logger())
+    form = {"Content-Type": "application/x-www-form-urlencoded"} if body else {}
+    with capture_logs() as lines:
+        answers = [server.call(method, target, body, form) for _ in range(3)]
+    for each in answers:
+        check(each, 503, "ServiceUnavailable", "The database is not available now. Try again later.")
+        assert each.headers["retry-after"] == "2"
+    (line,) = [each for each in lines if "reason" in each]
+    assert (line["event"], line["log_level"], line["reason"]) == ("database not available", "error", Away.SAYS)
+    assert line["request_id"] == answers[0].headers["request-id"]
 
 
 # --- the list is closed

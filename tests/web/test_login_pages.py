@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections.abc import Sequence
 from html import escape
+from typing import Any
 
 import pytest
 from tests.web.visitor import CALLBACK, PASSWORD, Visitor
 
 from adjoin.identity import passwords
+from adjoin.odata.errors import Refusal
 from adjoin.service.sign_in_attempts import Attempts
+from adjoin.store.database import Overloaded, Unavailable
 from adjoin.web.login.tickets import LASTS
 
 WRONG = "Error validating credentials due to invalid username or password."
@@ -49,6 +53,40 @@ def test_names_with_markup_are_text(visitor: Visitor) -> None:
     refused = visitor.authorize(client, redirect_uri=f"https://evil.example/{MARKUP}")
     assert "<script" not in refused.text
     assert "<script" not in visitor.get("/device?user_code=%22%3E%3Cscript%3E").text
+
+
+class Away:
+    """A database that refuses, in words that are for its operator."""
+
+    embedded = False
+
+    def __init__(self, refusal: Refusal) -> None:
+        self._refusal = refusal
+
+    async def fetch(self, _sql: str, _parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        raise self._refusal
+
+
+@pytest.mark.parametrize(
+    ("refusal", "said"),
+    [
+        (Unavailable("The database postgresql://role@inner/name cannot be reached."), "The database is not available"),
+        (Overloaded("More reads are waiting than the service takes on."), "More reads are waiting"),
+    ],
+)
+def test_without_the_database_people_see_a_page(
+    visitor: Visitor, monkeypatch: pytest.MonkeyPatch, refusal: Refusal, said: str
+) -> None:
+    client, _ = visitor.add_app(public=True)
+    with monkeypatch.context() as patched:
+        patched.setattr(type(visitor.database), "reader", Away(refusal))
+        page = visitor.authorize(client)
+        assert visitor.get("/common/oauth2/deviceauth?user_code=BCDFGHJK").status == 503
+    assert (page.status, page.number, page.headers["retry-after"]) == (503, 90033, "2")
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert page.fault.startswith(said)
+    assert "inner" not in page.text
+    assert visitor.authorize(client).status == 200
 
 
 # --- forms

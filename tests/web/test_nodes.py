@@ -6,13 +6,16 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import structlog
+from structlog.testing import capture_logs
 from tests.conftest import Opens
-from tests.postgresql import asks
-from tests.server import LIST, Server
+from tests.postgresql import Databases, asks, name_of
+from tests.server import LIST, PUBLISHED, Server
 
 from adjoin.store import applications, revocations, tenants
 from adjoin.store.database import Session
 from adjoin.store.tenants import NO_LICENCE
+from adjoin.web import failures
 
 Nodes = tuple[Server, Server]
 
@@ -59,3 +62,23 @@ def test_that_takes_one_question_beside_the_requests_own(nodes: Nodes, monkeypat
     asked = asks(monkeypatch)
     assert nodes[1].call("GET", path, token=token).status == 200
     assert len(asked) == 2
+
+
+def test_a_role_that_may_not_read_a_table_is_no_fault(
+    opens: Opens, postgresql: Databases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = opens("one")
+    node.token()
+    name = name_of(str(node.config.database))
+    monkeypatch.setattr(failures, "_LOG", structlog.get_logger())
+    monkeypatch.setattr(failures, "_REASONS", failures._Reasons())
+    postgresql.server.run("REVOKE ALL ON domain_join_connectors FROM adjoin", name)
+    try:
+        with capture_logs() as lines:
+            answers = [node.call("GET", LIST), node.call("POST", LIST, PUBLISHED)]
+    finally:
+        postgresql.server.run("GRANT ALL ON domain_join_connectors TO adjoin", name)
+    assert [(each.status, each.headers["retry-after"]) for each in answers] == [(503, "2")] * 2
+    said = "The role that adjoin has lacks a right: permission denied for table domain_join_connectors."
+    assert [each["reason"] for each in lines if each["event"] == "database not available"] == [said]
+    assert node.call("GET", LIST).status == 200

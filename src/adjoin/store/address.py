@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 _SCHEMES: Final = ("postgresql", "postgres")
 # One host or several, each with a port or without; none for a socket.
 _HOST: Final = r"([A-Za-z0-9._~%-]*|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?"
 _HOSTS: Final = re.compile(rf"{_HOST}(,{_HOST})*")
+
+_FILES: Final = ("sslrootcert", "sslcrl", "sslcert", "sslkey")
 
 
 def is_postgresql(database: str) -> bool:
@@ -36,3 +39,10 @@ def shown(url: str) -> str:
     user, at, hosts = parts.netloc.rpartition("@")
     options = "&".join(each for each in parts.query.split("&") if "password" not in each.partition("=")[0].lower())
     return f"{parts.scheme}://{user.partition(':')[0]}{at}{hosts}{parts.path}{'?' if options else ''}{options}"
+
+
+def files_in(url: str) -> list[str]:
+    """The files that the URL names, or the environment does where the URL does not."""
+    options = dict(parse_qsl(urlsplit(url).query)) if is_readable(url) else {}
+    named = (options.get(each) or os.environ.get(f"PG{each.upper()}") for each in _FILES)
+    return [each for each in named if each]

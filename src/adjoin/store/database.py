@@ -162,7 +162,10 @@ class StoreRefusal(Refusal):
 
 
 class Unavailable(StoreRefusal):
-    """The database is busy, full, read-only or gone."""
+    """The database is busy, full, read-only or gone.
+
+    `message` is for operators: it may name the database, and the role there. Callers hear no more than that it is so.
+    """
 
 
 class Uncertain(StoreRefusal):

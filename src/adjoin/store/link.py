@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import asyncpg
 
-from adjoin.store.address import shown
+from adjoin.store.address import files_in, is_readable, shown
 from adjoin.store.database import Insertion, TooSlow, Unavailable
 from adjoin.store.dialect import arrays_of, columns_of, many, translated
 from adjoin.store.statements import EVERYWHERE, tenant_of
@@ -47,6 +48,10 @@ class Busy(Unavailable):
     """The server cannot do it now, whoever asks: it is locked, full, or did not answer in time."""
 
 
+class Lacking(Unavailable):
+    """The role that adjoin has may not read or change rows that it should."""
+
+
 class Link:
     """An open connection, for one at a time."""
 
@@ -65,7 +70,13 @@ class Link:
         tenant = tenant_of(sql, parameters)
         if tenant != self.tenant:
             await self.show(tenant)
-        return await self._fetched(self._connection.fetch(translated(sql, parameters), *parameters))
+        try:
+            found = await self._answered(self._connection.fetch(translated(sql, parameters), *parameters))
+        except Lacking as refusal:
+            if refusal.__cause__ is not None and sql.lstrip().startswith(_OF_SCHEMA):
+                raise refusal.__cause__ from None
+            raise
+        return [tuple(each) for each in found]
 
     async def ready_to_add(self, gathered: Gathered) -> None:
         """Do all for an insertion but to insert, so that what can be lost with its answer is the insertion alone."""
@@ -105,9 +116,6 @@ class Link:
         """Let go at once; the server drops what was under way."""
         self._connection.terminate()
 
-    async def _fetched(self, asked: Awaitable[Any]) -> list[Row]:
-        return [tuple(each) for each in await self._answered(asked)]
-
     async def _answered(self, asked: Awaitable[Any]) -> Any:
         try:
             return await asked
@@ -129,9 +137,15 @@ class Link:
         if isinstance(error, _GONE) or self.lost:
             self.abandon()
             return Lost(says)
+        if isinstance(error, asyncpg.InsufficientPrivilegeError) and error.server_source_function != _WALL:
+            return Lacking(f"The role that adjoin has lacks a right: {_said(error)}.")
         return Unavailable(says) if isinstance(error, _DROPPED) or not isinstance(error, _MISTAKES) else error
 
 
+# A row that the wall between tenants keeps out has the same code; the server's words may be in any language.
+_WALL: Final = "ExecWithCheckOptions"
+# Who changes the schema looks for what the role may not, and says it in the words of that.
+_OF_SCHEMA: Final = ("CREATE", "ALTER", "DROP")
 # Another command may drop the text index between two statements that ask it.
 _DROPPED: Final = (asyncpg.UndefinedFunctionError, asyncpg.UndefinedTableError)
 _BUSY: Final = (asyncpg.LockNotAvailableError, asyncpg.InsufficientResourcesError, asyncpg.PostgresIOError)
@@ -143,6 +157,8 @@ _GONE: Final = (
     asyncpg.OperatorInterventionError,
     asyncpg.ReadOnlySQLTransactionError,
 )
+
+_UNREAD: Final = (ValueError, OverflowError)
 
 
 async def connect(url: str, seconds: float = STATEMENT_SECONDS, scans: bool = False) -> Link:
@@ -164,11 +180,30 @@ async def connect(url: str, seconds: float = STATEMENT_SECONDS, scans: bool = Fa
             max_cached_statement_lifetime=0,
             max_cacheable_statement_size=16_384,
         )
-    except ValueError:
-        raise Unavailable(f"The database {shown(url)} cannot be reached: its URL cannot be read.") from None
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise Unavailable(f"The database {shown(url)} cannot be reached: {_said(error)}.") from None
+    except (OSError, TimeoutError, *_UNREAD, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise Unavailable(f"The database {shown(url)} cannot be reached: {_kept_from(url, error)}.") from None
     return Link(connection)
+
+
+def _kept_from(url: str, error: Exception) -> str:
+    """What keeps from the database, as the end of a sentence: never a part of the URL that may be its password."""
+    # The driver's own words and those on certificates come as ValueErrors, too.
+    meant = isinstance(error, OSError | asyncpg.InterfaceError) and is_readable(url)
+    if isinstance(error, _UNREAD) and not meant:
+        return "its URL cannot be read"
+    if isinstance(error, OSError) and error.filename is None:
+        # Of a file that it does not find, the driver does not say which it is.
+        error = next((found for found in map(_fault_of, files_in(url)) if found.errno == error.errno), error)
+    return _said(error)
+
+
+def _fault_of(path: str) -> OSError:
+    """What is wrong with a file that should be read; an error of no number if nothing is."""
+    try:
+        Path(path).open("rb").close()
+    except OSError as error:
+        return error
+    return OSError()
 
 
 def _said(error: Exception) -> str:

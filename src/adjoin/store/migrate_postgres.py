@@ -6,12 +6,10 @@ only when there is something to do.
 
 from __future__ import annotations
 
-import contextlib
-
 from adjoin.store.address import shown
 from adjoin.store.counts import TAKE_OVER
 from adjoin.store.database import Unavailable, Unusable
-from adjoin.store.link import Link, connect
+from adjoin.store.link import Lacking, Link, connect
 from adjoin.store.migrate import HEAD, KNOWN
 from adjoin.store.statements import Everywhere
 
@@ -23,15 +21,16 @@ _OURS = frozenset({"settings", "tenants"})
 async def migrate(url: str) -> bool:
     """Bring the database up to date; True if anything was done.
 
-    Raises Unavailable if it cannot be reached, and Unusable for one of another program, or of a newer version.
+    Raises Unavailable if it cannot be reached, and Unusable for one of another program, of a newer version, or in which
+    the role lacks a right.
     """
     link = await connect(url)
     try:
         current = await _current(link, shown(url))
         if current == HEAD:
-            # Each start leaves rows behind; a server that only reads takes no change, and is read all the same.
-            with contextlib.suppress(Unavailable):
-                await link.fetch(TAKE_OVER)
+            await _take_over(link)
+    except Lacking as refusal:
+        raise Unusable(f"The database {shown(url)} cannot be used. {refusal.message}") from None
     finally:
         await link.close()
     if current == HEAD:
@@ -40,6 +39,16 @@ async def migrate(url: str) -> bool:
 
     await upgrade(url)
     return True
+
+
+async def _take_over(link: Link) -> None:
+    """Each start leaves rows behind; a server that only reads takes no change, and is read all the same."""
+    try:
+        await link.fetch(TAKE_OVER)
+    except Lacking:
+        raise
+    except Unavailable:
+        pass
 
 
 async def _current(link: Link, name: str) -> str | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -107,6 +108,25 @@ AT_START: Final = (BackupRefusal, BadIssuer, BadReceiver, KeyRefusal, FolderRefu
 _LOG: Final = structlog.get_logger("adjoin.web")
 _FAULT: Final = Row(500, "InternalServerError")
 _NOBODY: Final = "00000000-0000-0000-0000-000000000000"
+_AWAY: Final = "The database is not available now. Try again later."
+_STRETCH_SECONDS: Final = 60.0
+
+
+class _Reasons:
+    """Why the database did not serve: each reason is logged once for as long as requests go on meeting it."""
+
+    def __init__(self) -> None:
+        self._met: dict[str, float] = {}
+
+    def meet(self, reason: str, request: Request) -> None:
+        now = time.monotonic()
+        self._met = {each: at for each, at in self._met.items() if now - at < _STRETCH_SECONDS}
+        if reason not in self._met:
+            _LOG.error("database not available", request_id=request.id, reason=reason)
+        self._met[reason] = now
+
+
+_REASONS: Final = _Reasons()
 
 
 def row_of(refusal: type[Refusal]) -> Row:
@@ -114,10 +134,19 @@ def row_of(refusal: type[Refusal]) -> Row:
     return next((TABLE[each] for each in refusal.__mro__ if each in TABLE), _FAULT)
 
 
+def told(refusal: Refusal, request: Request) -> str:
+    """What a caller hears of a refusal: its message, unless that is for the log alone."""
+    if isinstance(refusal, store.Unavailable):
+        # It may name the database's host and role, and anybody may ask.
+        _REASONS.meet(refusal.message, request)
+        return _AWAY
+    return refusal.message
+
+
 def answer(refusal: Refusal, request: Request, now: float) -> Response:
     """A refusal in Graph's form."""
-    row = row_of(type(refusal))
-    message = _nested(refusal.message, request) if row.nested else refusal.message
+    row, message = row_of(type(refusal)), told(refusal, request)
+    message = _nested(message, request) if row.nested else message
     more = [refusal.detail] if refusal.detail else []
     response = _error(row, message, request, now, more)
     if row.status == 401:

@@ -12,6 +12,7 @@ from adjoin.identity.clouds import GLOBAL, Cloud
 from adjoin.service.installation import Installation
 from adjoin.service.sign_in import SignInRefusal, TokenService
 from adjoin.service.world import World
+from adjoin.store.database import StoreRefusal
 from adjoin.web.exchange import Request, Response
 from adjoin.web.login import authorize, device, discovery, pages, token
 from adjoin.web.login.desk import Desk
@@ -56,7 +57,10 @@ class Login:
         self._desk = Desk(TokenService(installation, world, cloud), key)
 
     async def respond(self, request: Request, parts: tuple[str, ...]) -> Response:
-        """Answer a request for one of the endpoints. Raises MethodNotAllowed; refuses the rest in Entra's form."""
+        """Answer a request for one of the endpoints, and refuse in Entra's form.
+
+        Raises MethodNotAllowed; and where programs ask, StoreRefusal.
+        """
         below = tuple(part.lower() for part in parts[1:])
         request.operation = "/".join(("login", *below))
         try:
@@ -66,6 +70,10 @@ class Login:
         except SignInRefusal as refusal:
             now = self._desk.service.now
             return _refused(refusal, request, now) if below in _ENDPOINTS else pages.refusal(refusal, request, now)
+        except StoreRefusal as refusal:
+            if below in _ENDPOINTS:
+                raise
+            return pages.unavailable(refusal, request, self._desk.service.now)
 
 
 def _refused(refusal: SignInRefusal, request: Request, now: int) -> Response:
