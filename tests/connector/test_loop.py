@@ -315,6 +315,27 @@ class TestNewKeys:
         assert (program.held.key, program.held.next_key) == (new, "")
         assert program.with_program(Connector.once).state == "active"
 
+    def test_come_through_a_request_that_two_servers_got(self, program: Program) -> None:
+        """The first server takes the key but its answer is lost, and the second has another clock."""
+        settings.save(program.file, replace(program.held, servers=(FIRST, SECOND), next_key=keys.new_key()))
+        program.network.servers[SECOND] = program.server
+        old, ahead = program.held.key, 0.0
+        times = Times("/key", "answer")
+
+        def lose(url: str, path: str) -> str:
+            nonlocal ahead
+            lost = times(url, path)
+            if lost:
+                ahead = 1_000.0
+                program.server.clock.time += ahead
+            return lost
+
+        program.network.lose = lose
+        program.with_program(until_checked_in)
+        assert ahead
+        assert program.held.key != old
+        assert entries(program.server) == [("odj01", "active")]
+
     def test_that_another_made_end_this_one(self, program: Program) -> None:
         async def act() -> None:
             async with program.service(FIRST) as service:

@@ -29,7 +29,7 @@ _SPARE: Final = 120
 _UNKNOWN_CLIENT: Final = 700016
 _UNKNOWN_KEY: Final = 700027
 # What is refused for good. A proxy in between may answer with the same numbers, but not in these words.
-_FOR_GOOD: Final = ("ConnectorRemoved", "ConnectorUsedElsewhere", "InvitationRefused", "NotProven")
+_FOR_GOOD: Final = ("ConnectorRemoved", "ConnectorUsedElsewhere", "InvitationRefused")
 _TEMPORARY: Final = (408, 425, 429, 500, 502, 503, 504)
 
 REMOVED: Final = (
@@ -44,6 +44,10 @@ NO_KEY: Final = (
 
 class KeyNotKnown(Refused):
     """The key that was used is not one of the connector's on the server."""
+
+
+class NotProven(Refused):
+    """The server does not take a proof of a key for one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,8 +188,17 @@ class Service:
 
     async def offer_key(self, settings: Settings, key: str) -> tuple[float, float]:
         """Have the server know the next key: when it expires, and when to renew it, as Unix seconds. Raises a Fault."""
-        proof = {"proof": keys.proof(key, connector=settings.connector)}
-        said = self._json(await self._as_connector(settings, f"{ROOT}/key", proof))
+        # Whether the key that has to approve still counts is told by the token endpoint, in words that are final.
+        await self.sign_in(settings, settings.key)
+        api = settings.scope.removesuffix("/.default")
+        approval = keys.assertion(settings.key, settings.connector, api, self.now(), key=keys.thumbprint(key))
+        body = {"proof": keys.proof(key, connector=settings.connector), "approval": approval}
+        try:
+            said = self._json(await self._as_connector(settings, f"{ROOT}/key", body))
+        except NotProven as refused:
+            # Another server took the request over, by whose clock it was not signed: signed anew it is taken.
+            self._offset = None
+            raise Unreachable(f"{self.server} does not take the next key: {refused.message}") from None
         return seconds_of(said.get("keyExpires")), seconds_of(said.get("renewKeyAfter"))
 
     async def leave(self, settings: Settings) -> None:
@@ -213,6 +226,8 @@ class Service:
         error = _members(answer).get("error")
         members = error if isinstance(error, dict) else {}
         words = str(members.get("message") or f"it answered {answer.status_code}")
+        if members.get("code") == "NotProven":
+            return NotProven(words)
         if members.get("code") in _FOR_GOOD:
             return Refused(words)
         if answer.status_code in (400, 413, 415, 422):
