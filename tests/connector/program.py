@@ -26,7 +26,8 @@ VERSION: Final = "1.2.3.4"
 
 @dataclass
 class Network(httpx.AsyncBaseTransport):
-    """Brings requests to the services behind their URLs. `lose` says what becomes of one: nothing, or what is lost."""
+    """Brings requests to the services behind their URLs. `lose` says what becomes of one: nothing, what is lost,
+    `host` for a wrong one, or the number that a proxy answers."""
 
     servers: dict[str, Server]
     lose: Callable[[str, str], str] = lambda _url, _path: ""
@@ -39,7 +40,10 @@ class Network(httpx.AsyncBaseTransport):
         if lost == "request" or url not in self.servers:
             raise httpx.ConnectError("cut")
         if lost.isdecimal():
-            return httpx.Response(int(lost), headers={"retry-after": "7"})
+            # As a proxy in between answers: with any number, and a page of its own.
+            return httpx.Response(int(lost), html="<html>nginx</html>", headers={"retry-after": "7"})
+        if lost == "host":
+            request.headers["host"] = "no host"
         transport = httpx.ASGITransport(app=self.servers[url].application)
         response = await transport.handle_async_request(request)
         if lost == "answer":

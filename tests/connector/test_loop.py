@@ -89,7 +89,9 @@ class TestChecksIn:
 
 class TestComesThrough:
     @pytest.mark.parametrize("path", ["/v1", "/token", "/check-in"])
-    @pytest.mark.parametrize("what", ["request", "answer", "200", "503", "429"])
+    @pytest.mark.parametrize(
+        "what", ["request", "answer", "200", "302", "400", "401", "404", "413", "415", "422", "429", "503", "host"]
+    )
     def test_what_is_lost_on_the_way(self, program: Program, path: str, what: str) -> None:
         program.network.lose = Times(path, what, 3)
         program.with_program(until_checked_in)
@@ -146,6 +148,15 @@ class TestServers:
             assert entries(other) == [("odj01", "active")]
         assert program.connector is not None
         assert program.connector.status.server == SECOND
+
+    @pytest.mark.parametrize("what", ["400", "host"])
+    def test_are_passed_over_where_a_proxy_answers(self, server: Server, tmp_path: Path, what: str) -> None:
+        program = Program(server, tmp_path)
+        program.enrol(SECOND, FIRST)
+        program.network.servers[SECOND] = server
+        program.network.lose = lambda url, _: what if url == SECOND else ""
+        assert program.with_program(Connector.once).state == "active"
+        assert program.pauses == []
 
     def test_none_of_which_answers_are_all_named(self, server: Server, tmp_path: Path) -> None:
         program = Program(server, tmp_path)
@@ -228,6 +239,14 @@ class TestEnds:
 
         with pytest.raises(Refused, match="used by another program"):
             program.with_program(act)
+
+    def test_when_the_service_does_not_take_what_it_says(self, program: Program) -> None:
+        async def act() -> None:
+            async with program.service(FIRST) as service:
+                await service.check_in(program.held, {"instance": "none", "sequence": 1, "version": "1.2.3.4"}, 0)
+
+        with pytest.raises(Refused, match="does not take what this version sends"):
+            program.server.run(act())
 
     def test_in_order_when_it_is_told_to(self, program: Program) -> None:
         async def act(connector: Connector) -> None:

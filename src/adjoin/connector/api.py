@@ -30,6 +30,10 @@ _UNKNOWN_CLIENT: Final = 700016
 _UNKNOWN_KEY: Final = 700027
 # What is refused for good. A proxy in between may answer with the same numbers, but not in these words.
 _FOR_GOOD: Final = ("ConnectorRemoved", "ConnectorUsedElsewhere", "InvitationRefused")
+# The service read the request, and its members are not what they have to be.
+_WRONG_MEMBERS: Final = "ModelValidationFailure"
+# The service's word on how a request came, such as under a host's name that is none: on the way, it may change.
+_WRONG_WAY: Final = "BadRequest"
 _TEMPORARY: Final = (408, 425, 429, 500, 502, 503, 504)
 
 REMOVED: Final = (
@@ -230,13 +234,13 @@ class Service:
             return NotProven(words)
         if members.get("code") in _FOR_GOOD:
             return Refused(words)
-        if answer.status_code in (400, 413, 415, 422):
+        if members.get("code") == _WRONG_MEMBERS:
             return Refused(f"{self.server} does not take what this version sends: {words}")
         return Unreachable(f"{self.server} refuses for now: {words}")
 
     async def _send(self, method: str, path: str, wait: int = 0, **more: Any) -> httpx.Response:
         """Ask the servers in turn until one answers. Raises Unreachable."""
-        failures = []
+        failures, waits = [], []
         timeout = httpx.Timeout(15.0, read=15.0 + wait)
         for _ in self._servers:
             try:
@@ -244,19 +248,21 @@ class Service:
             except httpx.HTTPError as error:
                 failures.append(f"{self.server}: {_words(error)}")
             else:
-                if answer.status_code not in _TEMPORARY:
+                if _is_the_services(answer):
                     self._failed.discard(self.server)
                     return answer
                 failures.append(f"{self.server}: it answered {answer.status_code}")
+                waits.append(_seconds(answer.headers.get("retry-after")))
                 if len(self._servers) == 1:
-                    raise Unreachable(
-                        f"No server serves now. {failures[0]}.", _seconds(answer.headers.get("retry-after"))
-                    )
+                    raise Unreachable(f"No server serves now. {failures[0]}.", waits[0])
             self._failed.add(self.server)
             # Another server may have another clock, so its time is asked for anew.
             self._servers.append(self._servers.pop(0))
             self._offset = self._offset if len(self._servers) == 1 else None
-        raise Unreachable(f"No server can be reached. {'; '.join(failures)}.")
+        raise Unreachable(
+            f"No server can be reached. {'; '.join(failures)}.",
+            min((each for each in waits if each is not None), default=None),
+        )
 
     def _json(self, answer: httpx.Response) -> dict[str, Any]:
         if not answer.is_success:
@@ -285,6 +291,18 @@ def _members(answer: httpx.Response) -> dict[str, Any]:
     except ValueError:
         said = None
     return said if isinstance(said, dict) else {}
+
+
+def _is_the_services(answer: httpx.Response) -> bool:
+    """Whether this is the service's word on what was asked; else it is as if the server were not reached.
+
+    A proxy in between answers in words of its own, and with any number: its limits and faults pass, or are mended.
+    """
+    if answer.is_success or answer.status_code in _TEMPORARY:
+        return answer.is_success
+    error = _members(answer).get("error")
+    # The token endpoint says the word alone (RFC 6749, 5.2), everything else has Graph's form.
+    return error.get("code") not in (None, _WRONG_WAY) if isinstance(error, dict) else isinstance(error, str)
 
 
 def _words(error: httpx.HTTPError) -> str:
