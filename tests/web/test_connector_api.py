@@ -367,8 +367,36 @@ class TestStolenKeys:
         machine = enrolled(server)
         for _ in range(3):
             machine.check_in()
-        machine.sequence = 1
+        machine.sequence = 0
         assert machine.check_in().status == 409
+        assert entry(server, machine)["state"] == "error"
+
+    def test_one_that_comes_late_is_none(self, server: Server) -> None:
+        """It was on its way to a server that stalled, while another took it, and the next."""
+        machine = enrolled(server)
+        machine.check_in()
+        machine.check_in()
+        before = server.call("GET", f"{LIST}/{machine.id}")
+        late = Machine(server, machine.key, machine.belongs, machine.bearer)
+        health = [{"name": "own", "ok": False}]
+        assert late.check_in(health=health).json["state"] == "active"
+        after = server.call("GET", f"{LIST}/{machine.id}")
+        assert (after.body, after.headers["etag"]) == (before.body, before.headers["etag"])
+        assert "Patch it" not in activities(server)
+        assert machine.check_in().json["reasons"] == []
+
+    def test_a_copy_that_counts_on_in_the_same_run_is_noticed_once_it_is_two_behind(self, server: Server) -> None:
+        machine = enrolled(server)
+        machine.check_in()
+        copy = Machine(server, machine.key, machine.belongs, machine.bearer, sequence=1)
+        for _ in range(3):
+            assert [machine.check_in().status, copy.check_in().status] == [200, 200]
+            assert [machine.check_in().status, copy.check_in().status] == [200, 200]
+        machine.check_in()
+        assert copy.check_in(again=True).status == 200
+        machine.check_in()
+        assert copy.check_in(again=True).status == 409
+        assert machine.check_in().json["reasons"] == [DOUBLED]
 
 
 class TestRemoval:
