@@ -31,6 +31,7 @@ class Network(httpx.AsyncBaseTransport):
 
     servers: dict[str, Server]
     lose: Callable[[str, str], str] = lambda _url, _path: ""
+    retry_after: str = "7"
     sent: list[tuple[str, str]] = field(default_factory=list)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -41,7 +42,7 @@ class Network(httpx.AsyncBaseTransport):
             raise httpx.ConnectError("cut")
         if lost.isdecimal():
             # As a proxy in between answers: with any number, and a page of its own.
-            return httpx.Response(int(lost), html="<html>nginx</html>", headers={"retry-after": "7"})
+            return httpx.Response(int(lost), html="<html>nginx</html>", headers={"retry-after": self.retry_after})
         if lost == "host":
             request.headers["host"] = "no host"
         transport = httpx.ASGITransport(app=self.servers[url].application)

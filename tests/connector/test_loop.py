@@ -104,13 +104,33 @@ class TestComesThrough:
         program.with_program(until_checked_in)
         pauses = program.pauses[:12]
         for at, pause in enumerate(pauses):
-            assert 0.5 * min(2**at, 120) <= pause <= 1.5 * min(2**at, 120)
+            assert min(2**at, 120) <= pause <= 1.5 * min(2**at, 120)
         assert len(set(pauses)) == 12
 
-    def test_and_waits_as_long_as_it_is_told(self, program: Program) -> None:
-        program.network.lose = Times("/check-in", "429", 1)
+    @pytest.mark.parametrize(("told", "least"), [("7", 7), ("60", 60), ("120", 120), ("99999", 120), ("soon", 1)])
+    @pytest.mark.parametrize("servers", [(FIRST,), (FIRST, SECOND)])
+    def test_and_waits_as_long_as_it_is_told(
+        self, program: Program, servers: tuple[str, ...], told: str, least: int
+    ) -> None:
+        settings.save(program.file, replace(program.held, servers=servers))
+        program.network.servers[SECOND] = program.server
+        program.network.retry_after = told
+        program.network.lose = Times("/v1", "503", 4 * len(servers))
         program.with_program(until_checked_in)
-        assert 3.5 <= program.pauses[0] <= 10.5
+        assert all(max(least, 2**at) <= pause <= 1.5 * max(least, 2**at) for at, pause in enumerate(program.pauses[:4]))
+
+    def test_and_waits_as_long_as_it_is_told_while_it_waits_for_work(self, program: Program) -> None:
+        program.network.retry_after = "60"
+        asked = 0
+
+        def lose(_: str, path: str) -> str:
+            nonlocal asked
+            asked += path.endswith("/check-in")
+            return "503" if asked == 3 else ""
+
+        program.network.lose = lose
+        program.with_program(lambda connector: until_checked_in(connector, 3))
+        assert 60 <= program.pauses[0] <= 90
 
     def test_a_lost_answer_is_not_counted_twice(self, program: Program) -> None:
         program.network.lose = Times("/check-in", "answer", 1)
