@@ -53,21 +53,27 @@ class Network(httpx.AsyncBaseTransport):
 
 
 class Program:
-    """A connector's machine: its file, and its clock, which is `ahead` of the server's."""
+    """A connector's machine: its file, and its clocks.
+
+    One is `ahead` of the server's, the other stood still while the machine was `suspended`.
+    """
 
     def __init__(self, server: Server, folder: Path, ahead: float = 0.0) -> None:
         self.server = server
         self.file = folder / "connector.toml"
         self.network = Network({FIRST: server})
         self.ahead = ahead
-        self.passed = 0.0
+        self.suspended = 0.0
         self.pauses: list[float] = []
         self.said: list[str] = []
         self.connector: Connector | None = None
 
     @property
     def clocks(self) -> Clocks:
-        return Clocks(wall=lambda: self.server.clock() + self.ahead, steady=lambda: self.server.clock() + 1_000.0)
+        return Clocks(
+            wall=lambda: self.server.clock() + self.ahead,
+            steady=lambda: self.server.clock() + 1_000.0 - self.suspended,
+        )
 
     async def sleep(self, seconds: float) -> None:
         """Time passes at once."""

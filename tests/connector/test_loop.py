@@ -200,6 +200,17 @@ class TestClocks:
         )
         assert last_seen(program).startswith("2027-01-15T08:0")
 
+    @pytest.mark.parametrize("ahead", [0.0, DAY])
+    def test_after_it_was_suspended_it_says_what_is_wrong_now(self, program: Program, ahead: float) -> None:
+        async def act(connector: Connector) -> list[str]:
+            first = await connector.once()
+            program.suspended += 1_200.0
+            program.server.clock.time += 1_200.0
+            program.ahead = ahead
+            return [first.state, (await connector.once()).state, (await connector.once()).state]
+
+        assert program.with_program(act) == ["active", *["error" if ahead else "active"] * 2]
+
     def test_set_right_it_is_active_again(self, program: Program) -> None:
         program.ahead = DAY
         program.with_program(Connector.once)

@@ -110,7 +110,9 @@ class Connector:
                 return answer
 
     async def _check_in(self) -> Answer:
-        if self._service.skew is None:
+        skew = self._service.skew
+        if skew is None or abs(skew) > health.MOST_SKEW:
+            # It may as well be that what was counted on from the server's time stood still, in a suspended machine.
             await self._service.hello()
         await self._renew_key()
         answer = await self._service.check_in(self._settings, self._report(self._sequence + 1), 0)
