@@ -26,10 +26,12 @@ VERSION: Final = "1.2.3.4"
 
 @dataclass
 class Network(httpx.AsyncBaseTransport):
-    """Brings requests to the services behind their URLs. `lose` says what becomes of one: nothing, or what is lost."""
+    """Brings requests to the services behind their URLs. `lose` says what becomes of one: nothing, what is lost,
+    `host` for a wrong one, or the number that a proxy answers."""
 
     servers: dict[str, Server]
     lose: Callable[[str, str], str] = lambda _url, _path: ""
+    retry_after: str = "7"
     sent: list[tuple[str, str]] = field(default_factory=list)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -39,7 +41,10 @@ class Network(httpx.AsyncBaseTransport):
         if lost == "request" or url not in self.servers:
             raise httpx.ConnectError("cut")
         if lost.isdecimal():
-            return httpx.Response(int(lost), headers={"retry-after": "7"})
+            # As a proxy in between answers: with any number, and a page of its own.
+            return httpx.Response(int(lost), html="<html>nginx</html>", headers={"retry-after": self.retry_after})
+        if lost == "host":
+            request.headers["host"] = "no host"
         transport = httpx.ASGITransport(app=self.servers[url].application)
         response = await transport.handle_async_request(request)
         if lost == "answer":
@@ -48,21 +53,27 @@ class Network(httpx.AsyncBaseTransport):
 
 
 class Program:
-    """A connector's machine: its file, and its clock, which is `ahead` of the server's."""
+    """A connector's machine: its file, and its clocks.
+
+    One is `ahead` of the server's, the other stood still while the machine was `suspended`.
+    """
 
     def __init__(self, server: Server, folder: Path, ahead: float = 0.0) -> None:
         self.server = server
         self.file = folder / "connector.toml"
         self.network = Network({FIRST: server})
         self.ahead = ahead
-        self.passed = 0.0
+        self.suspended = 0.0
         self.pauses: list[float] = []
         self.said: list[str] = []
         self.connector: Connector | None = None
 
     @property
     def clocks(self) -> Clocks:
-        return Clocks(wall=lambda: self.server.clock() + self.ahead, steady=lambda: self.server.clock() + 1_000.0)
+        return Clocks(
+            wall=lambda: self.server.clock() + self.ahead,
+            steady=lambda: self.server.clock() + 1_000.0 - self.suspended,
+        )
 
     async def sleep(self, seconds: float) -> None:
         """Time passes at once."""

@@ -269,11 +269,16 @@ def test_of_one_connector_they_are_taken_one_after_the_other(where: Path | str) 
         await desk.add(1)
         failed = (Finding("clock", ok=False),)
         outcomes = await desk.together(
-            desk.take(0, 1), desk.take(0, 1, health=failed), desk.take(0, 2, health=failed), desk.take(0, 1)
+            desk.take(0, 1),
+            desk.take(0, 1, health=failed),
+            desk.take(0, 2),
+            desk.take(0, 3, health=failed),
+            desk.take(0, 2),
+            desk.take(0, 1),
         )
-        assert outcomes == ["active", "active", "error", UsedElsewhere]
-        assert await desk.kept(0) == (ONE, 2, True)
-        said = await desk.take(0, 3)
+        assert outcomes == ["active", "active", "active", "error", "error", UsedElsewhere]
+        assert await desk.kept(0) == (ONE, 3, True)
+        said = await desk.take(0, 4)
         assert said.standing.reasons == (DOUBLED,)
 
     run(where, act)

@@ -13,6 +13,7 @@ from adjoin.service import enrolment
 from adjoin.store.tenants import Tenant
 
 API: Final = "/connector/v1"
+AUDIENCE: Final = "api://adjoin/connector"
 VERSION: Final = "1.2.3.4"
 FIRST: Final = "11111111-1111-4111-8111-111111111111"
 SECOND: Final = "22222222-2222-4222-8222-222222222222"
@@ -69,6 +70,16 @@ class Machine:
         self.sequence += not again
         body = {"instance": self.instance, "sequence": self.sequence, "version": VERSION, **changes}
         return self.post("/check-in", body)
+
+    def approval(self, new: str, by: str | None = None, **changes: Any) -> str:
+        """The word of the machine's key, or another one, for a next key."""
+        said = {"client": self.id, "audience": AUDIENCE, "now": self.server.clock(), **changes}
+        return keys.assertion(by or self.key, **{"key": keys.thumbprint(new), **said})
+
+    def renew(self, key: str, **changes: str) -> Answer:
+        """Offer a next key."""
+        offered = {"proof": keys.proof(key, connector=self.id), "approval": self.approval(key)}
+        return self.post("/key", {**offered, **changes})
 
     def restart(self, instance: str = SECOND) -> None:
         self.instance, self.sequence = instance, 0

@@ -8,8 +8,8 @@ from collections.abc import Mapping, MutableMapping
 from typing import Any, Final
 
 import pytest
-from tests.server import HOST, LIST, NOW, PUBLISHED, Answer, Server
-from tests.web.machine import API, FIRST, SECOND, VERSION, Machine, enrolled, invited
+from tests.server import HOST, LIST, NOW, PUBLISHED, Server
+from tests.web.machine import API, AUDIENCE, FIRST, SECOND, VERSION, Machine, enrolled, invited
 
 from adjoin.connector import keys
 from adjoin.service.connectors import DOUBLED
@@ -367,8 +367,36 @@ class TestStolenKeys:
         machine = enrolled(server)
         for _ in range(3):
             machine.check_in()
-        machine.sequence = 1
+        machine.sequence = 0
         assert machine.check_in().status == 409
+        assert entry(server, machine)["state"] == "error"
+
+    def test_one_that_comes_late_is_none(self, server: Server) -> None:
+        """It was on its way to a server that stalled, while another took it, and the next."""
+        machine = enrolled(server)
+        machine.check_in()
+        machine.check_in()
+        before = server.call("GET", f"{LIST}/{machine.id}")
+        late = Machine(server, machine.key, machine.belongs, machine.bearer)
+        health = [{"name": "own", "ok": False}]
+        assert late.check_in(health=health).json["state"] == "active"
+        after = server.call("GET", f"{LIST}/{machine.id}")
+        assert (after.body, after.headers["etag"]) == (before.body, before.headers["etag"])
+        assert "Patch it" not in activities(server)
+        assert machine.check_in().json["reasons"] == []
+
+    def test_a_copy_that_counts_on_in_the_same_run_is_noticed_once_it_is_two_behind(self, server: Server) -> None:
+        machine = enrolled(server)
+        machine.check_in()
+        copy = Machine(server, machine.key, machine.belongs, machine.bearer, sequence=1)
+        for _ in range(3):
+            assert [machine.check_in().status, copy.check_in().status] == [200, 200]
+            assert [machine.check_in().status, copy.check_in().status] == [200, 200]
+        machine.check_in()
+        assert copy.check_in(again=True).status == 200
+        machine.check_in()
+        assert copy.check_in(again=True).status == 409
+        assert machine.check_in().json["reasons"] == [DOUBLED]
 
 
 class TestRemoval:
@@ -378,7 +406,7 @@ class TestRemoval:
         assert server.call("DELETE", f"{LIST}/{machine.id}").status == 204
         for below, body in (
             ("/check-in", None),
-            ("/key", {"proof": keys.proof(keys.new_key(), connector=machine.id)}),
+            ("/key", {"proof": keys.proof(keys.new_key(), connector=machine.id), "approval": "a.b.c"}),
             ("/work/1", {}),
         ):
             answer = machine.check_in() if body is None else machine.post(below, body)
@@ -434,13 +462,10 @@ class TestRemoval:
 
 
 class TestNewKeys:
-    def renew(self, machine: Machine, key: str) -> Answer:
-        return machine.post("/key", {"proof": keys.proof(key, connector=machine.id)})
-
     def test_count_from_their_first_use_and_end_the_old_one(self, server: Server) -> None:
         machine = enrolled(server)
         new = keys.new_key()
-        assert self.renew(machine, new).json["keyExpires"] == "2027-04-15T08:00:00.000Z"
+        assert machine.renew(new).json["keyExpires"] == "2027-04-15T08:00:00.000Z"
         assert machine.ask_token().status == 200
         assert machine.ask_token(new).status == 200
         assert machine.ask_token().json["error_codes"] == [700027]
@@ -450,24 +475,112 @@ class TestNewKeys:
     def test_are_known_once_however_often_they_are_sent(self, server: Server) -> None:
         machine = enrolled(server)
         new = keys.new_key()
-        assert self.renew(machine, new).body == self.renew(machine, new).body
+        assert machine.renew(new).body == machine.renew(new).body
         machine.ask_token(new)
-        assert self.renew(machine, new).status == 200
+        machine.key = new
+        assert machine.renew(new).status == 200
         assert machine.ask_token(new).status == 200
         assert activities(server).count("Renew key of it") == 1
 
     def test_only_the_last_one_waits_for_its_use(self, server: Server) -> None:
         machine = enrolled(server)
         one, other = keys.new_key(), keys.new_key()
-        self.renew(machine, one)
-        self.renew(machine, other)
+        machine.renew(one)
+        machine.renew(other)
         assert machine.ask_token(one).json["error_codes"] == [700027]
         assert machine.ask_token(other).status == 200
 
     def test_need_the_proof_for_this_connector(self, server: Server) -> None:
         machine = enrolled(server)
-        answer = machine.post("/key", {"proof": keys.proof(keys.new_key(), connector="another")})
+        new = keys.new_key()
+        answer = machine.renew(new, proof=keys.proof(new, connector="another"))
         assert (answer.status, answer.error["code"]) == (400, "NotProven")
+
+    def refused(self, machine: Machine, key: str, approval: str) -> str:
+        """Why a next key is not taken, after which it is none."""
+        answer = machine.renew(key, approval=approval)
+        assert (answer.status, answer.error["code"]) == (400, "NotProven")
+        bearer = machine.bearer
+        assert machine.ask_token(key).json["error_codes"] == [700027]
+        machine.bearer = bearer
+        return str(answer.error["message"])
+
+    def test_are_not_had_by_a_token_alone(self, server: Server) -> None:
+        machine = enrolled(server)
+        thief = keys.new_key()
+        answer = machine.post("/key", {"proof": keys.proof(thief, connector=machine.id)})
+        assert (answer.status, answer.error["code"]) == (400, "ModelValidationFailure")
+        assert "in use" in self.refused(machine, thief, machine.approval(thief, by=thief))
+        assert machine.ask_token().status == 200
+        assert "Renew key of it" not in activities(server)
+
+    def test_are_not_approved_by_a_key_that_a_renewal_ended(self, server: Server) -> None:
+        machine = enrolled(server)
+        machine.ask_token()
+        token, new, third = machine.bearer, keys.new_key(), keys.new_key()
+        machine.renew(new)
+        machine.ask_token(new)
+        machine.bearer = token
+        assert "in use" in self.refused(machine, third, machine.approval(third))
+        assert machine.ask_token(new).status == 200
+
+    def test_are_not_approved_by_one_that_waits_for_its_use(self, server: Server) -> None:
+        machine = enrolled(server)
+        new, third = keys.new_key(), keys.new_key()
+        machine.renew(new)
+        assert "in use" in self.refused(machine, third, machine.approval(third, by=new))
+        answer = machine.renew(new, approval=machine.approval(new, by=new))
+        assert (answer.status, answer.error["code"]) == (400, "NotProven")
+
+    def test_are_not_approved_by_a_key_whose_time_is_over(self, server: Server) -> None:
+        machine = enrolled(server)
+        for _ in range(5):
+            server.clock.time += 20 * DAY
+            machine.bearer = server.token("Connector.Act", audience=AUDIENCE, client_id=machine.id)
+            machine.check_in()
+        new = keys.new_key()
+        assert "in use" in self.refused(machine, new, machine.approval(new))
+
+    @pytest.mark.parametrize(
+        ("changes", "reason"),
+        [
+            ({"key": "another"}, "something else"),
+            ({"client": "another"}, "something else"),
+            ({"audience": "https://elsewhere.example"}, "audience"),
+            ({"now": NOW - 601.0}, "time"),
+            ({"now": NOW + 301.0}, "time"),
+        ],
+    )
+    def test_are_approved_for_this_and_now(self, server: Server, changes: dict[str, Any], reason: str) -> None:
+        machine = enrolled(server)
+        new = keys.new_key()
+        assert reason in self.refused(machine, new, machine.approval(new, **changes))
+
+    def test_need_the_signature_under_the_approval(self, server: Server) -> None:
+        machine = enrolled(server)
+        new = keys.new_key()
+        head, claims, signature = machine.approval(new).split(".")
+        forged = machine.approval(new, by=new).split(".")[2]
+        assert "signed by the key" in self.refused(machine, new, f"{head}.{claims}.{forged}")
+        for approval in ("a.b.c", "é", keys.proof(machine.key, connector=machine.id), f"{claims}.{head}.{signature}"):
+            assert "names its key" in self.refused(machine, new, approval)
+
+    def test_are_approved_once(self, server: Server) -> None:
+        machine = enrolled(server)
+        new = keys.new_key()
+        approval = machine.approval(new)
+        assert [machine.renew(new, approval=approval).status for _ in range(2)] == [200, 200]
+        assert activities(server) == ["Create it", "Renew key of it"]
+        # Of use again it would be where another key took this one's place meanwhile.
+        machine.renew(keys.new_key())
+        assert "before" in self.refused(machine, new, approval)
+
+    def test_are_approved_by_nothing_that_gets_a_token_nor_does_an_approval(self, server: Server) -> None:
+        machine = enrolled(server)
+        new = keys.new_key()
+        assertion = machine.approval(new, audience=machine.belongs["audience"])
+        assert "audience" in self.refused(machine, new, assertion)
+        assert machine.ask_token(client_assertion=machine.approval(new)).json["error_codes"] == [700023]
 
     def test_end_by_age(self, server: Server) -> None:
         machine = enrolled(server)

@@ -29,7 +29,11 @@ _SPARE: Final = 120
 _UNKNOWN_CLIENT: Final = 700016
 _UNKNOWN_KEY: Final = 700027
 # What is refused for good. A proxy in between may answer with the same numbers, but not in these words.
-_FOR_GOOD: Final = ("ConnectorRemoved", "ConnectorUsedElsewhere", "InvitationRefused", "NotProven")
+_FOR_GOOD: Final = ("ConnectorRemoved", "ConnectorUsedElsewhere", "InvitationRefused")
+# The service read the request, and its members are not what they have to be.
+_WRONG_MEMBERS: Final = "ModelValidationFailure"
+# The service's word on how a request came, such as under a host's name that is none: on the way, it may change.
+_WRONG_WAY: Final = "BadRequest"
 _TEMPORARY: Final = (408, 425, 429, 500, 502, 503, 504)
 
 REMOVED: Final = (
@@ -46,6 +50,10 @@ class KeyNotKnown(Refused):
     """The key that was used is not one of the connector's on the server."""
 
 
+class NotProven(Refused):
+    """The server does not take a proof of a key for one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """The answer to a check-in. `interval` is in seconds; `wait` is how long the server offers to hold the next."""
@@ -57,12 +65,17 @@ class Answer:
     work: tuple[Mapping[str, Any], ...]
 
 
+def _steady() -> float:
+    """Of Linux's clocks the one that goes on while the machine is suspended; others have none that surely does."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+
+
 @dataclass(frozen=True, slots=True)
 class Clocks:
     """The machine's clocks, in seconds: the one that people set, and the one that only goes on."""
 
     wall: Callable[[], float] = time.time
-    steady: Callable[[], float] = time.monotonic
+    steady: Callable[[], float] = _steady
 
 
 class Service:
@@ -184,8 +197,17 @@ class Service:
 
     async def offer_key(self, settings: Settings, key: str) -> tuple[float, float]:
         """Have the server know the next key: when it expires, and when to renew it, as Unix seconds. Raises a Fault."""
-        proof = {"proof": keys.proof(key, connector=settings.connector)}
-        said = self._json(await self._as_connector(settings, f"{ROOT}/key", proof))
+        # Whether the key that has to approve still counts is told by the token endpoint, in words that are final.
+        await self.sign_in(settings, settings.key)
+        api = settings.scope.removesuffix("/.default")
+        approval = keys.assertion(settings.key, settings.connector, api, self.now(), key=keys.thumbprint(key))
+        body = {"proof": keys.proof(key, connector=settings.connector), "approval": approval}
+        try:
+            said = self._json(await self._as_connector(settings, f"{ROOT}/key", body))
+        except NotProven as refused:
+            # Another server took the request over, by whose clock it was not signed: signed anew it is taken.
+            self._offset = None
+            raise Unreachable(f"{self.server} does not take the next key: {refused.message}") from None
         return seconds_of(said.get("keyExpires")), seconds_of(said.get("renewKeyAfter"))
 
     async def leave(self, settings: Settings) -> None:
@@ -213,15 +235,17 @@ class Service:
         error = _members(answer).get("error")
         members = error if isinstance(error, dict) else {}
         words = str(members.get("message") or f"it answered {answer.status_code}")
+        if members.get("code") == "NotProven":
+            return NotProven(words)
         if members.get("code") in _FOR_GOOD:
             return Refused(words)
-        if answer.status_code in (400, 413, 415, 422):
+        if members.get("code") == _WRONG_MEMBERS:
             return Refused(f"{self.server} does not take what this version sends: {words}")
         return Unreachable(f"{self.server} refuses for now: {words}")
 
     async def _send(self, method: str, path: str, wait: int = 0, **more: Any) -> httpx.Response:
         """Ask the servers in turn until one answers. Raises Unreachable."""
-        failures = []
+        failures, waits = [], []
         timeout = httpx.Timeout(15.0, read=15.0 + wait)
         for _ in self._servers:
             try:
@@ -229,19 +253,21 @@ class Service:
             except httpx.HTTPError as error:
                 failures.append(f"{self.server}: {_words(error)}")
             else:
-                if answer.status_code not in _TEMPORARY:
+                if _is_the_services(answer):
                     self._failed.discard(self.server)
                     return answer
                 failures.append(f"{self.server}: it answered {answer.status_code}")
+                waits.append(_seconds(answer.headers.get("retry-after")))
                 if len(self._servers) == 1:
-                    raise Unreachable(
-                        f"No server serves now. {failures[0]}.", _seconds(answer.headers.get("retry-after"))
-                    )
+                    raise Unreachable(f"No server serves now. {failures[0]}.", waits[0])
             self._failed.add(self.server)
             # Another server may have another clock, so its time is asked for anew.
             self._servers.append(self._servers.pop(0))
             self._offset = self._offset if len(self._servers) == 1 else None
-        raise Unreachable(f"No server can be reached. {'; '.join(failures)}.")
+        raise Unreachable(
+            f"No server can be reached. {'; '.join(failures)}.",
+            min((each for each in waits if each is not None), default=None),
+        )
 
     def _json(self, answer: httpx.Response) -> dict[str, Any]:
         if not answer.is_success:
@@ -270,6 +296,18 @@ def _members(answer: httpx.Response) -> dict[str, Any]:
     except ValueError:
         said = None
     return said if isinstance(said, dict) else {}
+
+
+def _is_the_services(answer: httpx.Response) -> bool:
+    """Whether this is the service's word on what was asked; else it is as if the server were not reached.
+
+    A proxy in between answers in words of its own, and with any number: its limits and faults pass, or are mended.
+    """
+    if answer.is_success or answer.status_code in _TEMPORARY:
+        return answer.is_success
+    error = _members(answer).get("error")
+    # The token endpoint says the word alone (RFC 6749, 5.2), everything else has Graph's form.
+    return error.get("code") not in (None, _WRONG_WAY) if isinstance(error, dict) else isinstance(error, str)
 
 
 def _words(error: httpx.HTTPError) -> str:

@@ -55,12 +55,13 @@ def digest_of_code(code: str) -> str:
     return hashlib.sha256(b"invitation " + code.replace("-", "").upper().encode()).hexdigest()
 
 
-def assertion(pem: str, client: str, audience: str, now: float) -> str:
-    """A client assertion for the token endpoint (RFC 7523, 2.2). `now` is the server's time. Raises BadKey."""
+def assertion(pem: str, client: str, audience: str, now: float, **claims: str) -> str:
+    """A client assertion (RFC 7523, 2.2), with more claims if there are. `now` is the server's time. Raises BadKey."""
     key = _read(pem)
     header = {"typ": "JWT", "alg": _ALGORITHM, "kid": key.thumbprint()}
     times = {"iat": int(now), "nbf": int(now), "exp": int(now) + _ASSERTION_SECONDS}
-    return _signed(key, header, {"iss": client, "sub": client, "aud": audience, "jti": str(uuid.uuid4()), **times})
+    own = {"iss": client, "sub": client, "aud": audience, "jti": str(uuid.uuid4()), **times}
+    return _signed(key, header, {**claims, **own})
 
 
 def _signed(key: ECKey, header: dict[str, Any], claims: dict[str, Any]) -> str:

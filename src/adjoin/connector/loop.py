@@ -110,7 +110,9 @@ class Connector:
                 return answer
 
     async def _check_in(self) -> Answer:
-        if self._service.skew is None:
+        skew = self._service.skew
+        if skew is None or abs(skew) > health.MOST_SKEW:
+            # It may as well be that what was counted on from the server's time stood still, in a suspended machine.
             await self._service.hello()
         await self._renew_key()
         answer = await self._service.check_in(self._settings, self._report(self._sequence + 1), 0)
@@ -152,9 +154,10 @@ class Connector:
             self._log("warning", f"{fault.message} Trying again.")
         self.status.fault = fault.message
         self._keep_status()
-        pause = max(self._pause, fault.retry_after or 0.0)
+        pause = max(self._pause, _named(fault))
         self._pause = min(self._pause * 2, LONGEST_PAUSE)
-        await self._sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - to spread the load, not to hide anything
+        # Chance only adds: who comes before the time that a server named finds it as it was.
+        await self._sleep(pause * random.uniform(1.0, 1.5))  # noqa: S311 - to spread the load, not to hide anything
 
     async def _wait_for_work(self, answer: Answer) -> None:
         """Until the next check-in is due. To ask with the same number again is to wait, and changes nothing."""
@@ -167,9 +170,10 @@ class Connector:
             try:
                 report = self._report(self._sequence)
                 answer = await self._service.check_in(self._settings, report, min(answer.wait, int(left)))
-            except Unreachable:
+            except Unreachable as fault:
                 # A server that stops lets everyone go: they come back as they would check in, and not all at once.
-                await self._sleep(min(left, random.uniform(1.0, 10.0)))  # noqa: S311
+                soon, named = min(left, random.uniform(1.0, 10.0)), _named(fault)  # noqa: S311
+                await self._sleep(max(soon, named * random.uniform(1.0, 1.5)))  # noqa: S311
                 return
             if self._clocks.steady() - began < 1.0:
                 answer = replace(answer, wait=0)
@@ -221,3 +225,8 @@ class Connector:
         with suppress(asyncio.CancelledError):
             return await task
         return None
+
+
+def _named(fault: Unreachable) -> float:
+    """The seconds that a server named before it is to be asked again, as far as they are minded."""
+    return min(fault.retry_after or 0.0, LONGEST_PAUSE)

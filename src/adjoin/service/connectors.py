@@ -60,13 +60,16 @@ def turn(before: Connector, instance: str, sequence: int) -> Turn:
     """What a check-in is after the last one.
 
     A program counts its check-ins from 1 under an instance of its own. So one that goes on counting after another
-    began, or that counts backwards, is a second program with the same key.
+    began, or that counts backwards, is a second program with the same key. The number just passed tells of none: a
+    program that gave up waiting for one server asks the next with the same number, and goes on counting while its first
+    request is still on its way. One that runs beside another, copied with its instance, cannot keep at that: by each
+    pause that chance makes longer it falls behind, and in the end by two.
     """
     if before.instance is None or (instance != before.instance and sequence == 1):
         return Turn.NEW
-    if instance != before.instance or sequence < before.sequence:
+    if instance != before.instance or sequence < before.sequence - 1:
         return Turn.DOUBLED
-    return Turn.REPEATED if sequence == before.sequence else Turn.NEW
+    return Turn.REPEATED if sequence <= before.sequence else Turn.NEW
 
 
 class Finding(msgspec.Struct, frozen=True, rename="camel"):

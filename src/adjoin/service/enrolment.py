@@ -8,13 +8,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 
-from adjoin.identity import possession
+from adjoin.identity import assertions, possession
+from adjoin.identity.assertions import BadAssertion
 from adjoin.identity.possession import BadProof, Proven
 from adjoin.model import CONNECTOR
 from adjoin.odata.errors import InvalidValue
@@ -36,6 +37,14 @@ LONGEST_INVITATION: Final = 30 * 86_400
 _CODE_BYTES: Final = 20
 _NAME_LENGTH: Final = 255
 _DAY: Final = 86_400
+_NO_APPROVAL: Final = "The approval is not a JWT that is signed by ES256 and names its key."
+# By the numbers that the token endpoint has for the same of client assertions.
+_APPROVAL_FAULTS: Final = {
+    700021: "The approval's 'iss' and 'sub' are not both the connector.",
+    700023: "The approval's audience is not this API.",
+    700024: "The approval is not within its valid time range.",
+    700027: "The approval is not signed by the key that it names.",
+}
 
 
 class Invitation(msgspec.Struct, frozen=True, array_like=True):
@@ -157,19 +166,28 @@ def _proven(text: str, claim: str, wanted: str) -> Proven:
         proven = possession.verify(text)
     except BadProof as fault:
         raise NotProven(str(fault)) from None
-    if not hmac.compare_digest(str(proven.claims.get(claim)).encode("utf-8", "surrogatepass"), wanted.encode()):
+    if not _same(proven.claims.get(claim), wanted):
         raise NotProven("The proof is for something else.")
     return proven
 
 
-async def renew_key(
-    database: Database, tenant: Tenant, connector: str, proof: str, recorder: Recorder, world: World
-) -> Key:
+@dataclass(frozen=True, slots=True)
+class NextKey:
+    """What a connector brings to renew its key: a proof of the next one, and the approval of the one in use."""
+
+    connector: str
+    proof: str
+    approval: str
+
+
+async def renew_key(database: Database, tenant: Tenant, offered: NextKey, recorder: Recorder, world: World) -> Key:
     """Take a connector's next key. It takes the old one's place when it is first used (`confirm`).
 
-    Raises NotProven or ConnectorRemoved.
+    A token alone is not enough: who found one would have a key of its own for good. Raises NotProven or
+    ConnectorRemoved.
     """
-    proven = _proven(proof, "connector", connector)
+    connector = offered.connector
+    proven = _proven(offered.proof, "connector", connector)
     now, created = world.now(), world.timestamp()
     ticks = Instant.from_unix(now).ticks
 
@@ -177,15 +195,45 @@ async def renew_key(
         found = await connectors.find(session, tenant.number, connector, ticks)
         if found is None or found.enrolled is None:
             raise ConnectorRemoved
-        for each in await connectors.keys(session, tenant.number, connector):
+        held = await connectors.keys(session, tenant.number, connector)
+        spent = _approved(offered, proven, held, now)
+        for each in held:
             if each.thumbprint == proven.thumbprint:
                 return each
+        if not await grants.add(session, tenant.number, spent):
+            raise NotProven("The approval was used before.")
         new = Key(proven.thumbprint, proven.public_key, False, int(now) + rules.KEY_DAYS * _DAY, created)
         await connectors.add_key(session, tenant.number, connector, new)
         await recorder.act(session, tenant.number, CONNECTOR, "Renew key of", found.shown.row)
         return new
 
     return await database.write(act)
+
+
+def _approved(offered: NextKey, proven: Proven, held: Sequence[Key], now: float) -> Kept:
+    """What keeps the approval of a next key from being used twice. Raises NotProven.
+
+    It is by a key in use, and so neither by one that waits for its first use nor by one that a renewal ended.
+    """
+    in_use = {each.thumbprint: each for each in held if each.confirmed and each.expires > now}
+    try:
+        approval = assertions.read(offered.approval)
+        subject = approval.subject
+        key = next((in_use[name] for name in approval.names if name in in_use), None)
+        if key is None:
+            raise NotProven("The approval is not signed by a key of this connector that is in use.")
+        expires = assertions.verify(approval, key.public_key, frozenset({rules.AUDIENCE}), now)
+    except BadAssertion as fault:
+        raise NotProven(_APPROVAL_FAULTS.get(fault.number, _NO_APPROVAL)) from None
+    if not _same(subject, offered.connector) or not _same(approval.claims.get("key"), proven.thumbprint):
+        raise NotProven("The approval is for something else.")
+    whole = b"\x00".join((b"approval", subject.encode(), approval.token_id.encode("utf-8", "surrogatepass")))
+    digest = hashlib.sha256(whole).digest()
+    return Kept(digest, grants.ASSERTION, grants.SPENT, offered.connector, None, b"", int(now), expires)
+
+
+def _same(claim: object, wanted: str) -> bool:
+    return hmac.compare_digest(str(claim).encode("utf-8", "surrogatepass"), wanted.encode())
 
 
 async def leave(database: Database, tenant: Tenant, connector: str, recorder: Recorder, now: float) -> None:

@@ -26,7 +26,7 @@ from adjoin.odata import headers
 from adjoin.service import access, check_ins, connectors, enrolment
 from adjoin.service.audit import Recorder, actor_of
 from adjoin.service.check_ins import INTERVAL, CheckIn, Intake
-from adjoin.service.enrolment import Candidate
+from adjoin.service.enrolment import Candidate, NextKey
 from adjoin.service.errors import InvitationRefused, Throttled, UnknownWork
 from adjoin.service.installation import Installation
 from adjoin.service.sign_in_attempts import Attempts, Patience
@@ -225,7 +225,8 @@ class ConnectorApi:
         headers.check_json_body(call.request.headers.get("content-type"))
         said = wire.read(await call.request.body(), NewKey)
         database, recorder = self._installation.database, self._recorder_of(call)
-        key = await enrolment.renew_key(database, call.tenant, call.connector, said.proof, recorder, self._world)
+        next_key = NextKey(call.connector, said.proof, said.approval)
+        key = await enrolment.renew_key(database, call.tenant, next_key, recorder, self._world)
         return _answer(KeyTaken(_time(key.expires), _time(_renewal(key.expires))))
 
     async def _work(self, request: Request) -> Response:

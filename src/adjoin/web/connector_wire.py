@@ -24,6 +24,14 @@ _SCHEME: Final = "connector"
 
 _Version = Annotated[str, Meta(max_length=64, description="Four whole numbers with dots between.")]
 _Proof = Annotated[str, Meta(max_length=4_096, description="A JWT signed by the new key, which it carries.")]
+_Approval = Annotated[
+    str,
+    Meta(
+        max_length=4_096,
+        description="A JWT signed by the key in use, as a client assertion for this API; its `key` is the thumbprint "
+        "of the next key.",
+    ),
+]
 _Number = Annotated[float, Meta(ge=-1e15, le=1e15)]
 
 
@@ -45,9 +53,10 @@ class Enrolment(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
 
 
 class NewKey(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    """A connector's next key."""
+    """A connector's next key, and the word of the one in use for it."""
 
     proof: _Proof
+    approval: _Approval
 
 
 class Report(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
