@@ -70,12 +70,7 @@ class Link:
         tenant = tenant_of(sql, parameters)
         if tenant != self.tenant:
             await self.show(tenant)
-        try:
-            found = await self._answered(self._connection.fetch(translated(sql, parameters), *parameters))
-        except Lacking as refusal:
-            if refusal.__cause__ is not None and sql.lstrip().startswith(_OF_SCHEMA):
-                raise refusal.__cause__ from None
-            raise
+        found = await self._answered(self._connection.fetch(translated(sql, parameters), *parameters))
         return [tuple(each) for each in found]
 
     async def ready_to_add(self, gathered: Gathered) -> None:
@@ -144,8 +139,6 @@ class Link:
 
 # A row that the wall between tenants keeps out has the same code; the server's words may be in any language.
 _WALL: Final = "ExecWithCheckOptions"
-# Who changes the schema looks for what the role may not, and says it in the words of that.
-_OF_SCHEMA: Final = ("CREATE", "ALTER", "DROP")
 # Another command may drop the text index between two statements that ask it.
 _DROPPED: Final = (asyncpg.UndefinedFunctionError, asyncpg.UndefinedTableError)
 _BUSY: Final = (asyncpg.LockNotAvailableError, asyncpg.InsufficientResourcesError, asyncpg.PostgresIOError)

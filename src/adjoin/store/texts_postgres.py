@@ -24,7 +24,7 @@ import asyncpg
 from adjoin.store import text_index
 from adjoin.store.database import Database, Session, Unavailable, Unusable
 from adjoin.store.grams import LENGTH, Joined, alternatives
-from adjoin.store.link import Link, connect
+from adjoin.store.link import Lacking, Link, connect
 from adjoin.store.postgres import PostgreSQL
 from adjoin.store.rows import Among
 from adjoin.store.statements import Everywhere
@@ -171,8 +171,8 @@ async def _changed(database: Database, act: Callable[[Session], Awaitable[None]]
     for milliseconds in _PATIENCE:
         try:
             await database.write(partial(patiently, milliseconds=milliseconds))
-        except asyncpg.InsufficientPrivilegeError as error:
-            raise Unusable(f"The role that adjoin has may not switch the text index: {error}.") from None
+        except Lacking as refusal:
+            raise Unusable(f"The role that adjoin has may not switch the text index: {refusal.__cause__}.") from None
         except Unavailable as refusal:
             if not isinstance(refusal.__cause__, asyncpg.LockNotAvailableError):
                 raise
