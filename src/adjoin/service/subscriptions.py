@@ -18,7 +18,7 @@ from adjoin import model
 from adjoin.identity.caller import Caller
 from adjoin.identity.issuer import CLI_CLIENT
 from adjoin.odata.values import TICKS_PER_SECOND, Instant
-from adjoin.service import notices
+from adjoin.service import notices, removal
 from adjoin.service.courier import Answer, Carry, TooSlow, Unreachable
 from adjoin.service.entities import Change
 from adjoin.service.errors import NotSubscribed
@@ -42,6 +42,7 @@ QUESTIONS_OF_TENANT: Final = 4
 
 _ENTITY: Final = model.SUBSCRIPTION
 _TABLE: Final = table_of(_ENTITY)
+_FOLLOWED: Final = table_of(model.CONNECTOR)
 _AT: Final = {each.name: at for at, each in enumerate(_ENTITY.properties)}
 _URLS: Final = ("notificationUrl", "lifecycleNotificationUrl")
 _TLS: Final = ("v1_2", "v1_3")
@@ -85,11 +86,15 @@ async def create(desk: Desk, change: Change, caller: Caller, values: Mapping[str
         async with desk.questions.turn(change.tenant.number):
             await _ask(desk, url)
     tenant, registered = change.tenant.number, caller.issuer is None and caller.client_id != CLI_CLIENT
+    await _drop_removed(change)
 
     async def act(session: Session) -> Stored | None:
         # Once more: others may have come while the receivers were asked.
         if not await _check_number(session, tenant):
-            # Nobody had to be told of what the clock did before.
+            # Nobody had to be told of what the clock did before. Delta queries have to be: they find a removal by its
+            # row, and once that is dropped by the log alone, which from here on counts as having it.
+            while await removal.drop_more(session, _FOLLOWED, tenant, change.ticks, change.recorder):
+                pass
             await changes.tell_until(session, tenant, change.ticks, _BEHIND_ALL_KEYS)
         made = await rows.insert(session, _TABLE, tenant, whole, int(change.now * 1_000))
         if made is None:
@@ -106,6 +111,19 @@ async def create(desk: Desk, change: Change, caller: Caller, values: Mapping[str
     state, at = values.get("clientState"), _AT["clientState"]
     shown = None if state is None else str(state)
     return Stored((*made.row[:at], shown, *made.row[at + 1 :]), made.version)
+
+
+async def _drop_removed(change: Change) -> None:
+    """Drop what the clock removed while nobody had to be told, with a commit for each few: other changes go between."""
+    tenant = change.tenant.number
+    if await deliveries.number(change.database.reader, tenant):
+        return
+
+    async def act(session: Session) -> bool:
+        return await removal.drop_more(session, _FOLLOWED, tenant, change.ticks, change.recorder)
+
+    while await change.database.write(act):
+        pass
 
 
 async def _check_number(session: Session, tenant: int) -> int:
