@@ -407,6 +407,33 @@ class TestAClockThatIsSetBack:
         pass_time(server, 3_600, step=600)
         assert hooks.told() == [("updated", key)]
 
+    def test_what_the_clock_does_in_each_tenant(self, server: Server, hooks: Hooks) -> None:
+        tenants = [server.tenant(), server.add_tenant("other")]
+        tokens = [server.token(tenant=each) for each in tenants]
+        keys = [server.create(token, state="active")["id"] for token in tokens]
+        for token in tokens:
+            subscribe(server, minutes=2 * 24 * 60, token=token)
+        deliver(server)
+        server.clock.time -= DAY
+        deliver(server)
+        for key, tenant in zip(keys, tenants, strict=True):
+            hear(server, key, tenant)
+        hooks.take()
+        pass_time(server, 3_600, step=600)
+        assert sorted(hooks.told()) == sorted(("updated", key) for key in keys)
+
+
+def test_nothing_is_lost_where_nothing_says_what_was_told(server: Server, hooks: Hooks) -> None:
+    key = server.create(state="active")["id"]
+    hear(server, key)
+    server.clock.time += 30 * DAY - 1
+    subscribe(server)
+    never = "UPDATE change_counters SET clock = NULL WHERE tenant = ?1"
+    server.write(lambda session: session.fetch(never, (server.tenant().number,)))
+    server.clock.time += 1
+    deliver(server)
+    assert hooks.told()[-1] == ("deleted", key)
+
 
 def test_a_service_delivers_by_itself(opens: Opens, hooks: Hooks) -> None:
     heard = asyncio.Event()

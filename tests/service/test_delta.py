@@ -5,9 +5,12 @@ from __future__ import annotations
 from itertools import count
 from typing import Any, Final
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
+from tests.conftest import Opens
+from tests.hooks import SUBSCRIPTIONS, Hooks, asked, deliver, opened, subscribe
 from tests.server import LIST, ORIGIN, PUBLISHED, Answer, Server
 
 from adjoin.odata.values import TICKS_PER_SECOND, Instant
@@ -127,6 +130,21 @@ class Replay(RuleBasedStateMachine):
     @rule()
     def clock_goes_back_a_little(self) -> None:
         self.server.clock.time -= 10
+        # A service looks every second.
+        deliver(self.server)
+
+    @rule()
+    def subscribe(self) -> None:
+        assert self.call("POST", SUBSCRIPTIONS, asked(self.server, 4_000)).status == 201
+
+    @rule()
+    def unsubscribe(self) -> None:
+        for each in self.call("GET", SUBSCRIPTIONS).json["value"]:
+            assert self.call("DELETE", f"{SUBSCRIPTIONS}/{each['id']}").status == 204
+
+    @rule()
+    def deliver(self) -> None:
+        deliver(self.server)
 
     @rule(which=st.integers(0, 2))
     def page(self, which: int) -> None:
@@ -139,9 +157,12 @@ class Replay(RuleBasedStateMachine):
             client.catch_up()
             assert client.copy == listed
 
+    def teardown(self) -> None:
+        self.unsubscribe()
 
-def test_every_page_applied_gives_the_list(server: Server) -> None:
-    numbers = count()
+
+def test_every_page_applied_gives_the_list(opens: Opens) -> None:
+    server, numbers = opened(opens, Hooks()), count()
     checked = settings(max_examples=15, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck))
     run_state_machine_as_test(lambda: Replay(server, next(numbers)), settings=checked)  # type: ignore[arg-type]
 
@@ -175,6 +196,58 @@ def test_what_the_clock_removed_and_a_create_swept_away_is_told(server: Server) 
     other = server.create()["id"]
     told = server.follow(link).json["value"]
     assert {each["id"]: "@removed" in each for each in told} == {key: True, other: False}
+
+
+class TestWhereSomebodyFollows:
+    """What the clock removes is told of by delta queries whatever subscriptions come and go meanwhile."""
+
+    @pytest.fixture
+    def hooks(self) -> Hooks:
+        return Hooks()
+
+    @pytest.fixture
+    def server(self, opens: Opens, hooks: Hooks) -> Server:
+        return opened(opens, hooks)
+
+    @pytest.mark.parametrize("number", [1, 130])
+    def test_what_was_removed_before_the_first_subscription(self, server: Server, hooks: Hooks, number: int) -> None:
+        other, keys = server.create()["id"], {server.create(state="active")["id"] for _ in range(number)}
+        for key in keys:
+            hear(server, key)
+        server.clock.time += 30 * DAY - 60
+        link = latest(server)
+        server.clock.time += 120
+        subscribe(server)
+        server.clock.time += 60
+        assert server.call("PATCH", f"{LIST}/{other}", {"version": "2"}).status == 200
+        assert removed(server, link) == keys
+        deliver(server)
+        # Nor is the subscription told of what was before it.
+        assert hooks.told() == [("updated", other)]
+
+    @pytest.mark.parametrize(("back", "goes_on"), [(20, True), (3_600, True), (3_600, False)])
+    def test_what_a_clock_removed_that_was_ahead(self, server: Server, back: int, goes_on: bool) -> None:
+        """It is in the log since then; it is there again in the time before, and removed once more."""
+        key, other = server.create(state="active")["id"], server.create()["id"]
+        hear(server, key)
+        server.clock.time += 30 * DAY - 10
+        subscription = subscribe(server, minutes=1_000)
+        server.clock.time += 15
+        deliver(server)
+        server.clock.time -= back
+        if goes_on:
+            deliver(server)
+        else:
+            server.call("DELETE", f"{SUBSCRIPTIONS}/{subscription}")
+        link = latest(server)
+        server.clock.time += back + 60
+        assert server.call("PATCH", f"{LIST}/{other}", {"version": "2"}).status == 200
+        assert removed(server, link) == {key}
+
+
+def removed(server: Server, link: str) -> set[str]:
+    """What a link tells is no more."""
+    return {each["id"] for each in server.follow(link).json["value"] if "@removed" in each}
 
 
 def test_links_are_good_for_seven_days_and_then_gone(server: Server) -> None:

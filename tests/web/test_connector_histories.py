@@ -46,6 +46,8 @@ STEPS: Final = st.lists(
         st.tuples(st.just("delete"), WHICH),
         st.tuples(st.just("create"), WHICH),
         st.tuples(st.just("policy"), st.none() | VERSIONS),
+        st.tuples(st.just("subscribe")),
+        st.tuples(st.just("unsubscribe")),
     ),
     min_size=3,
     max_size=14,
@@ -104,6 +106,7 @@ class History:
         self.entries[made["id"]] = Seen("error", None, "written", happened=NOW)
         self.least: str | None = None
         self.subscription = self.subscribe() if subscribed else None
+        self.always_followed = subscribed
         self.known = self.listed()
         self.links: list[Link] = []
         self.take_link()
@@ -131,6 +134,12 @@ class History:
             return self.wait(step[1])
         if step[0] == "policy":
             return self.set_policy(step[1])
+        if step[0] == "subscribe":
+            self.subscription = self.subscription or self.subscribe()
+            self.known = self.listed()
+            return None
+        if step[0] == "unsubscribe":
+            return self.end()
         key, seen = list(self.entries.items())[step[1]]
         there = seen.state(self.now) is not None
         if step[0] in ("check in", "repeat"):
@@ -243,7 +252,7 @@ class History:
             untouched = {
                 key for key, seen in self.entries.items() if not seen.another_since(link.taken - SLACK, self.now)
             }
-            if self.subscription is None:
+            if not self.always_followed:
                 untouched &= link.listed.keys()
             assert not untouched & {each["id"] for each in told}
         self.take_link()
@@ -271,6 +280,7 @@ class History:
         """Leave nothing that a history whose clock begins anew would hear of."""
         if self.subscription is not None:
             assert self.call("DELETE", f"{SUBSCRIPTIONS}/{self.subscription}").status == 204
+        self.subscription, self.always_followed = None, False
 
 
 @pytest.fixture
@@ -292,6 +302,7 @@ def server(opens: Opens, hooks: Hooks) -> Server:
 @example(steps=[("wait", 30 * DAY), ("rename", 3)], subscribed=True)  # dropped after its removal was told
 @example(steps=[("wait", 29 * DAY), ("check in", 0, True, "1.0.0.0"), ("wait", DAY), ("create", 1)], subscribed=False)
 @example(steps=[("policy", "2.0.0.0"), ("check in", 0, True, "1.0.0.0"), ("wait", HOUR)], subscribed=False)
+@example(steps=[("wait", 29 * DAY), ("wait", DAY), ("subscribe",), ("rename", 3)], subscribed=False)
 @example(steps=[("wait", each) for each in (300, HOUR, 5 * DAY, 23 * DAY, 2 * DAY)], subscribed=False)
 def test_all_that_is_said_agrees(server: Server, hooks: Hooks, steps: list[tuple[Any, ...]], subscribed: bool) -> None:
     history = History(server, hooks, subscribed=subscribed)

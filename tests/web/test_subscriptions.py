@@ -323,6 +323,102 @@ def test_deleting_twice(server: Server) -> None:
     assert [server.call("DELETE", url).status for _ in range(2)] == [204, 404]
 
 
+def again(name: str) -> dict[str, str]:
+    """The headers of a request that is sent more than once."""
+    return {"Repeatability-Request-ID": name, "Repeatability-First-Sent": "Fri, 15 Jan 2027 08:00:00 GMT"}
+
+
+@pytest.mark.parametrize("database_kind", ["sqlite", "postgresql"], indirect=True, scope="module")
+class TestSentAgain:
+    """The answer is the first one, whatever came after it."""
+
+    def test_a_create_whose_receiver_is_down_by_then(self, server: Server, hooks: Hooks) -> None:
+        first = server.call("POST", SUBSCRIPTIONS, body := asked(server), again("a"))
+        hooks.consent = raising(Unreachable("as the test has it"))
+        second = server.call("POST", SUBSCRIPTIONS, body, again("a"))
+        assert (second.status, second.json) == (first.status, first.json)
+        assert second.json["clientState"] == body["clientState"]
+        assert hooks.questions == [URL]
+        assert len(server.call("GET", SUBSCRIPTIONS).json["value"]) == 1
+        refused(server.call("POST", SUBSCRIPTIONS, body, again("b")), FAILED)
+
+    def test_a_create_whose_end_is_past_or_that_was_the_last_there_may_be(
+        self, server: Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        first = server.call("POST", SUBSCRIPTIONS, body := asked(server), again("a"))
+        monkeypatch.setattr(subscriptions, "MAX_PER_TENANT", 1)
+        assert server.call("POST", SUBSCRIPTIONS, body, again("a")).json == first.json
+        server.clock.time += 4_000
+        deliver(server)
+        assert server.call("GET", SUBSCRIPTIONS).json["value"] == []
+        assert server.call("POST", SUBSCRIPTIONS, body, again("a")).json == first.json
+        server.clock.time += 24 * 3_600
+        assert server.call("POST", SUBSCRIPTIONS, body, again("a")).status == 412
+
+    def test_a_create_that_was_under_way_still(self, server: Server, hooks: Hooks) -> None:
+        body, token, both, made = asked(server), server.token(), asyncio.Event(), asyncio.Event()
+
+        async def carry(url: str, sent: bytes, content_type: str) -> courier.Answer:
+            if not hooks.questions:
+                answer = await hooks(url, sent, content_type)
+                await both.wait()
+                return answer
+            both.set()
+            await made.wait()
+            raise TooSlow("as the test has it")
+
+        async def ask() -> Answer:
+            answer = await server.answer("POST", SUBSCRIPTIONS, body, again("a"), token=token)
+            made.set()
+            return answer
+
+        async def act() -> list[Answer]:
+            object.__setattr__(server.application._graph.desk, "carry", carry)  # type: ignore[union-attr]
+            return list(await asyncio.gather(ask(), ask()))
+
+        first, second = server.run(act())
+        assert (first.status, second.status) == (201, 201)
+        assert first.json == second.json
+
+    def test_a_deletion_waits_for_the_same_delivery(self, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+        key, number, waited = subscribe(server), server.tenant().number, []
+        sql = "UPDATE deliveries SET leased_by = 'other', leased_until = 5 WHERE tenant = ?1"
+        server.write(lambda session: session.fetch(sql, (number,)))
+
+        async def forget(*what: object) -> None:
+            waited.append(what)
+
+        monkeypatch.setattr(server.application.deliveries, "forget", forget)
+        for _ in range(2):
+            answer = server.call("DELETE", f"{SUBSCRIPTIONS}/{key.upper()}", None, again("a"))
+            assert (answer.status, answer.headers["repeatability-result"]) == (204, "accepted")
+        assert waited == [(number, key, ("other", 5))] * 2
+
+    def test_what_was_done_to_one_that_is_no_more(self, server: Server) -> None:
+        url = f"{SUBSCRIPTIONS}/{subscribe(server)}"
+        later = "2027-01-15T10:00:00Z"
+        asks: list[tuple[str, str, object]] = [
+            ("PATCH", url, {"expirationDateTime": later}),
+            ("PUT", f"{url}/expirationDateTime", {"value": later}),
+            ("POST", f"{url}/reauthorize", None),
+            ("DELETE", url, None),
+        ]
+        first = [server.call(method, target, body, again(method)) for method, target, body in asks]
+        assert [each.status for each in first] == [200, 204, 204, 204]
+        server.clock.time += 3 * 3_600
+        second = [server.call(method, target, body, again(method)) for method, target, body in asks]
+        assert [each.status for each in second] == [200, 204, 204, 204]
+        assert second[0].json == first[0].json
+        assert [server.call(method, target, body).status for method, target, body in asks] == [404] * 4
+
+    def test_anothers_is_not_there_whoever_sent_it_first(self, server: Server) -> None:
+        app, _ = server.add_app("other", READ)
+        other = server.token(READ, client_id=app.id, subject=app.object_id)
+        url = f"{SUBSCRIPTIONS}/{subscribe(server)}"
+        answers = [server.call("DELETE", url, None, again("a"), token=each) for each in (other, other, "", other)]
+        assert [each.status for each in answers] == [404, 404, 204, 404]
+
+
 def in_a_change_set(server: Server, request: str) -> bytes:
     """What a batch says that has this request in a change set."""
     part = f"Content-Type: application/http\r\nContent-ID: 1\r\n\r\n{request}\r\n"

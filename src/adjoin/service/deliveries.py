@@ -21,6 +21,7 @@ from adjoin import model
 from adjoin.odata.values import TICKS_PER_SECOND, Instant
 from adjoin.service import notices
 from adjoin.service.courier import CONNECTIONS, SECONDS, Carry, Unreachable
+from adjoin.service.removal import SKEW
 from adjoin.service.world import World
 from adjoin.store import changes, deliveries, revocations
 from adjoin.store.changes import Change
@@ -49,9 +50,6 @@ LEASE: Final = 30 * TICKS_PER_SECOND
 
 NOTICED: Final = 2.0
 """Seconds in which every node that lives has noticed that a subscription is no more, and stopped telling it."""
-
-_SKEW: Final = 60 * TICKS_PER_SECOND
-"""How far the clocks of two nodes may be apart before one is taken for wrong."""
 
 _LATER: Final = 60 * TICKS_PER_SECOND
 _LONGEST_WAIT: Final = 600.0
@@ -152,8 +150,10 @@ class Deliveries:
                 return
             if await deliveries.any_ended(reader, now):
                 await self._database.write(lambda session: deliveries.drop_ended(session, now))
+            set_back = now < self._looked
             for tenant in subscribed:
-                await self._note_turns(tenant, now)
+                await self._note_turns(tenant, now, set_back=set_back)
+            self._looked = now
             for most in _DUE_AT_ONCE:
                 due = await deliveries.due(reader, _clock(now), now + WARN, most)
                 chosen = self._chosen(due)
@@ -171,12 +171,15 @@ class Deliveries:
 
     # --- what the clock does
 
-    async def _note_turns(self, tenant: int, now: int) -> None:
+    async def _note_turns(self, tenant: int, now: int, *, set_back: bool) -> None:
         """Put into the log what the clock has done; nothing is looked up before something can have happened."""
-        if self._looked <= now < self._next_turns.get(tenant, 0):
+        if not set_back and now < self._next_turns.get(tenant, 0):
             return
-        self._looked = now
-        while await self._database.write(lambda session: _note_some_turns(session, tenant, now)) == _TURNS_AT_ONCE:
+
+        async def act(session: Session) -> int:
+            return await _note_some_turns(session, tenant, now, set_back=set_back)
+
+        while await self._database.write(act) == _TURNS_AT_ONCE:
             pass
         self._next_turns[tenant] = await changes.next_turn(self._database.reader, _TABLE, tenant, now)
 
@@ -315,14 +318,16 @@ class Deliveries:
 
 
 def _clock(now: int) -> Clock:
-    return Clock(now, now + int(_LONGEST_WAIT) * TICKS_PER_SECOND + _SKEW, now + LEASE + _SKEW)
+    return Clock(now, now + int(_LONGEST_WAIT) * TICKS_PER_SECOND + SKEW, now + LEASE + SKEW)
 
 
-async def _note_some_turns(session: Session, tenant: int, now: int) -> int:
-    told = await changes.told_until(session, tenant)
-    if told is None or told[0] > now + _SKEW:
-        # A clock that was ahead was set back: what happens until then would be told by nobody.
-        told = (now, _BEHIND_ALL_KEYS)
+async def _note_some_turns(session: Session, tenant: int, now: int, *, set_back: bool) -> int:
+    # Where nothing says what the log has, it may have nothing.
+    told = await changes.told_until(session, tenant) or (0, "")
+    if set_back or told[0] > now + SKEW:
+        # A clock that was ahead was set back: what happens until then would be told by nobody. Another node's may be
+        # ahead a little, and would have each turn told twice.
+        told = min(told, (now, _BEHIND_ALL_KEYS))
     found = await changes.turns(session, _TABLE, tenant, told, now, _TURNS_AT_ONCE)
     for each in found:
         changes.append(session, tenant, each.key, each.kind, now)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -35,6 +35,24 @@ class Repeatable:
     digest: bytes
 
 
+class Known(NamedTuple):
+    """What came of a request that came before."""
+
+    outcome: Stored | None
+
+
+async def known(session: Session, tenant: int, request: Repeatable, now: float) -> Known | None:
+    """What came of the request when it came first; None: it did not, or was refused. Raises RepeatRejected."""
+    if not now - WINDOW <= request.first_sent <= now + _AHEAD:
+        raise RepeatRejected(f"Repeatability-First-Sent is not within the last {WINDOW // 3600} hours")
+    kept = await repeats.find(session, tenant, request.client, request.request_id)
+    if kept is None:
+        return None
+    if not hmac.compare_digest(kept.digest, request.digest):
+        raise RepeatRejected("The Repeatability-Request-ID was used for another request")
+    return Known(_stored(kept.outcome))
+
+
 async def once(
     session: Session,
     tenant: int,
@@ -43,13 +61,9 @@ async def once(
     act: Callable[[Session], Awaitable[Stored | None]],
 ) -> Stored | None:
     """What came of `act`, run now or when the request came first. Raises RepeatRejected, or what `act` raises."""
-    if not now - WINDOW <= request.first_sent <= now + _AHEAD:
-        raise RepeatRejected(f"Repeatability-First-Sent is not within the last {WINDOW // 3600} hours")
-    kept = await repeats.find(session, tenant, request.client, request.request_id)
-    if kept is not None:
-        if not hmac.compare_digest(kept.digest, request.digest):
-            raise RepeatRejected("The Repeatability-Request-ID was used for another request")
-        return _stored(kept.outcome)
+    before = await known(session, tenant, request, now)
+    if before is not None:
+        return before.outcome
     outcome = await act(session)
     await repeats.forget(session, int(now) - WINDOW - _AHEAD)
     kept = Kept(request.digest, msgspec.msgpack.encode(outcome))

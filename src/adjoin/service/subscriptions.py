@@ -17,11 +17,11 @@ from weakref import WeakValueDictionary
 from adjoin import model
 from adjoin.identity.caller import Caller
 from adjoin.identity.issuer import CLI_CLIENT
-from adjoin.odata.values import TICKS_PER_SECOND, Instant
-from adjoin.service import notices
+from adjoin.odata.values import TICKS_PER_SECOND, BadValue, Instant, fold, parse_guid
+from adjoin.service import notices, removal, repeats
 from adjoin.service.courier import Answer, Carry, TooSlow, Unreachable
 from adjoin.service.entities import Change
-from adjoin.service.errors import NotSubscribed
+from adjoin.service.errors import NotFound, NotSubscribed
 from adjoin.service.receivers import Allowed
 from adjoin.service.world import World
 from adjoin.store import changes, deliveries, rows
@@ -42,6 +42,7 @@ QUESTIONS_OF_TENANT: Final = 4
 
 _ENTITY: Final = model.SUBSCRIPTION
 _TABLE: Final = table_of(_ENTITY)
+_FOLLOWED: Final = table_of(model.CONNECTOR)
 _AT: Final = {each.name: at for at, each in enumerate(_ENTITY.properties)}
 _URLS: Final = ("notificationUrl", "lifecycleNotificationUrl")
 _TLS: Final = ("v1_2", "v1_3")
@@ -78,18 +79,49 @@ class Desk:
 
 
 async def create(desk: Desk, change: Change, caller: Caller, values: Mapping[str, Value]) -> Stored:
-    """A new subscription, once its receivers have answered, which may take seconds. Raises NotSubscribed."""
+    """A new subscription, once its receivers have answered, which may take seconds. Raises NotSubscribed.
+
+    Who sends the same request again gets the same subscription, whatever its receivers answer by then.
+    """
+    made = await _made_before(change)
+    if made is None:
+        try:
+            made = await _make(desk, change, caller, values)
+        except NotSubscribed:
+            # The first sending may have been under way still when this one came.
+            made = await _made_before(change)
+            if made is None:
+                raise
+    # In this answer, as in Graph's, and in no later one.
+    state, at = values.get("clientState"), _AT["clientState"]
+    shown = None if state is None else str(state)
+    return Stored((*made.row[:at], shown, *made.row[at + 1 :]), made.version)
+
+
+async def _made_before(change: Change) -> Stored | None:
+    """What was made when the same request came first. Raises RepeatRejected."""
+    if change.repeatable is None:
+        return None
+    before = await repeats.known(change.database.reader, change.tenant.number, change.repeatable, change.now)
+    return before.outcome if before is not None else None
+
+
+async def _make(desk: Desk, change: Change, caller: Caller, values: Mapping[str, Value]) -> Stored:
     whole = _whole(desk, caller, values, change.now)
     await _check_number(change.database.reader, change.tenant.number)
     for url in dict.fromkeys(str(whole[name]) for name in _URLS if whole[name] is not None):
         async with desk.questions.turn(change.tenant.number):
             await _ask(desk, url)
     tenant, registered = change.tenant.number, caller.issuer is None and caller.client_id != CLI_CLIENT
+    await _drop_removed(change)
 
     async def act(session: Session) -> Stored | None:
         # Once more: others may have come while the receivers were asked.
         if not await _check_number(session, tenant):
-            # Nobody had to be told of what the clock did before.
+            # Nobody had to be told of what the clock did before. Delta queries have to be: they find a removal by its
+            # row, and once that is dropped by the log alone, which from here on counts as having it.
+            while await removal.drop_more(session, _FOLLOWED, tenant, change.ticks, change.recorder):
+                pass
             await changes.tell_until(session, tenant, change.ticks, _BEHIND_ALL_KEYS)
         made = await rows.insert(session, _TABLE, tenant, whole, int(change.now * 1_000))
         if made is None:
@@ -102,10 +134,20 @@ async def create(desk: Desk, change: Change, caller: Caller, values: Mapping[str
     made = await change.carry_out(act)
     if made is None:
         raise LookupError("a create gives what it made")
-    # In this answer, as in Graph's, and in no later one.
-    state, at = values.get("clientState"), _AT["clientState"]
-    shown = None if state is None else str(state)
-    return Stored((*made.row[:at], shown, *made.row[at + 1 :]), made.version)
+    return made
+
+
+async def _drop_removed(change: Change) -> None:
+    """Drop what the clock removed while nobody had to be told, with a commit for each few: other changes go between."""
+    tenant = change.tenant.number
+    if await deliveries.number(change.database.reader, tenant):
+        return
+
+    async def act(session: Session) -> bool:
+        return await removal.drop_more(session, _FOLLOWED, tenant, change.ticks, change.recorder)
+
+    while await change.database.write(act):
+        pass
 
 
 async def _check_number(session: Session, tenant: int) -> int:
@@ -116,63 +158,80 @@ async def _check_number(session: Session, tenant: int) -> int:
     return number
 
 
-async def renew(change: Change, key: str, values: Mapping[str, Value]) -> Stored | None:
-    """Let a subscription end later, or sooner; None: there is none. Raises NotSubscribed."""
-    if (ends := values.get("expirationDateTime")) is not None:
-        _check_end(ends, change.now)
+async def renew(change: Change, caller: Caller, key: str, values: Mapping[str, Value]) -> Stored:
+    """Let a subscription end later, or sooner. Raises NotFound, NotSubscribed, or what the change's check raises."""
     tenant = change.tenant.number
 
     async def act(session: Session) -> Stored | None:
-        found = await rows.get(session, _TABLE, tenant, key)
-        if found is None:
-            return None
+        found = await _own(session, tenant, caller, key)
+        if (ends := values.get("expirationDateTime")) is not None:
+            _check_end(ends, change.now)
         change.check(found.version)
-        changed = await rows.update(session, _TABLE, tenant, key, values) if values else found
+        changed = await rows.update(session, _TABLE, tenant, _id(found), values) if values else found
         if values and changed is not None:
-            await deliveries.renewed(session, tenant, key)
+            await deliveries.renewed(session, tenant, _id(found))
             before, after = _without_queries(found.row), _without_queries(changed.row)
             await change.record(session, _ENTITY, "Patch", before, after)
         return changed
 
-    return await change.carry_out(act)
+    renewed = await change.carry_out(act)
+    if renewed is None:
+        raise NotFound
+    return renewed
 
 
-async def reauthorize(change: Change, key: str) -> bool:
-    """Take a caller's word that it is entitled still; False: there is none.
+async def reauthorize(change: Change, caller: Caller, key: str) -> None:
+    """Take a caller's word that it is entitled still. Raises NotFound.
 
     Nothing is another after it: whether an application may be told is looked at whenever it is told, and the end of a
     subscription is moved by its renewal alone, as at Graph.
     """
     tenant = change.tenant.number
-    there: list[bool] = []
 
     async def act(session: Session) -> None:
-        found = await rows.get(session, _TABLE, tenant, key)
-        there[:] = [found is not None]
-        if found is not None and change.recorder is not None:
+        found = await _own(session, tenant, caller, key)
+        if change.recorder is not None:
             await change.recorder.act(session, tenant, _ENTITY, "Reauthorize", _without_queries(found.row))
 
     await change.carry_out(act)
-    return all(there)
 
 
-async def remove(change: Change, key: str) -> Lease | None:
-    """End a subscription, and give the lease that there was on it; None: there is none."""
+async def remove(change: Change, caller: Caller, key: str) -> Lease:
+    """End a subscription, and give the lease that there was on it. Raises NotFound, or what the check raises."""
     tenant = change.tenant.number
-    leases: list[Lease] = []
 
-    async def act(session: Session) -> None:
-        leases.clear()
-        found = await rows.get(session, _TABLE, tenant, key)
-        lease = await deliveries.lease(session, tenant, key)
-        if found is not None and lease is not None:
-            change.check(found.version)
-            await rows.delete(session, _TABLE, tenant, key)
-            leases.append(lease)
-            await change.record(session, _ENTITY, "Delete", _without_queries(found.row), None)
+    async def act(session: Session) -> Stored:
+        found = await _own(session, tenant, caller, key)
+        lease = await deliveries.lease(session, tenant, _id(found))
+        if lease is None:
+            raise NotFound
+        change.check(found.version)
+        await rows.delete(session, _TABLE, tenant, _id(found))
+        await change.record(session, _ENTITY, "Delete", _without_queries(found.row), None)
+        # Kept with the request: whoever it is sent to again waits for that delivery, too.
+        return Stored(lease, found.version)
 
-    await change.carry_out(act)
-    return leases[0] if leases else None
+    ended = await change.carry_out(act)
+    holder, until = ended.row if ended is not None else (None, 0)
+    return Lease(None if holder is None else str(holder), int(until or 0))
+
+
+async def _own(session: Session, tenant: int, caller: Caller, key: str) -> Stored:
+    """A subscription of the caller's application. Raises NotFound.
+
+    It is looked up with the change, not before: a request that is sent again may have ended it.
+    """
+    try:
+        found = await rows.get(session, _TABLE, tenant, parse_guid(key))
+    except BadValue:
+        raise NotFound from None
+    if found is None or fold(str(found.row[_AT["applicationId"]])) != fold(caller.client_id):
+        raise NotFound
+    return found
+
+
+def _id(found: Stored) -> str:
+    return str(found.row[_AT["id"]])
 
 
 def _whole(desk: Desk, caller: Caller, values: Mapping[str, Value], now: float) -> dict[str, Value]:
