@@ -21,6 +21,7 @@ _MAX_FIELDS: Final = 64
 _ASKING: Final = (
     "grant_type", "scope", "resource", "claims", "code", "redirect_uri", "code_verifier", "refresh_token", "device_code"
 )  # fmt: skip
+_SECRETS: Final = ("client_secret", "password")
 
 
 async def posted(request: Request) -> dict[str, str]:
@@ -101,7 +102,7 @@ def _basic(credentials: str) -> tuple[str, str]:
 def _read(text: str) -> dict[str, str]:
     """The parameters by name. One that is there twice has two meanings (RFC 6749, 3.1 and 3.2).
 
-    Raises ValueError, also for what no database takes, since what they name is looked for there.
+    Raises ValueError, also for what no database takes, since what they name is looked for there; a secret is not.
     """
     found: dict[str, str] = {}
     for name, value in parse_qsl(text, keep_blank_values=True, max_num_fields=_MAX_FIELDS):
@@ -111,7 +112,7 @@ def _read(text: str) -> dict[str, str]:
                 9000411,
                 f"The request is not properly formatted. The parameter '{name[:64]}' is duplicated.",
             )
-        if fault := unstorable(value):
+        if name not in _SECRETS and (fault := unstorable(value)):
             raise ValueError(fault)
         found[name] = value
     return found
