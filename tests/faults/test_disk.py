@@ -90,7 +90,7 @@ def test_a_read_only_file_is_served_and_not_changed(tmp_path: Path) -> None:
         assert is_refused_clearly(create(service, token, "x"))
     log = data.with_suffix(".log").read_text()
     assert '"database takes no changes"' in log
-    assert "The database did not take the change: attempt to write a readonly database" in log
+    assert 'attempt to write a readonly database.","event":"database not available"' in log
     (data / "adjoin.db").chmod(0o600)
     check_file(data)
 
