@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import base64
 import json
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -47,7 +49,9 @@ def curve_key(number: int) -> ECKey:
 @cache
 def key_folder() -> Path:
     """Signing keys of the built-in issuer to begin with, made a day ago; to be copied."""
-    folder = Path(tempfile.mkdtemp()) / "keys"
+    whole = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, whole, ignore_errors=True)
+    folder = Path(whole) / "keys"
     open_ring(folder, NOW - 86_400)
     return folder
 
