@@ -30,6 +30,7 @@ _PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 5.0
 # One that has served for so long does not end for what it met at its start.
 _STEADY: Final = 10.0
+_PID_BYTES: Final = 4
 _LOG: Final = structlog.get_logger("adjoin.serve")
 
 
@@ -37,12 +38,12 @@ def pass_over(_number: int, _frame: FrameType | None) -> None:
     """Take a signal, and do nothing. Programs that are started do not inherit this, as they would SIG_IGN."""
 
 
-_PID_BYTES: Final = 4
-
-
 @dataclass(frozen=True, slots=True)
 class Tie:
-    """What ties a worker to the process that watches it: its number, and a descriptor that ends with that process."""
+    """What ties a worker to the process that watches it: its number, and two descriptors.
+
+    The `leash` ends with that process; on `up` a worker tells that it serves.
+    """
 
     number: int
     leash: int
