@@ -89,6 +89,22 @@ def test_without_the_database_people_see_a_page(
     assert visitor.authorize(client).status == 200
 
 
+@pytest.mark.parametrize("target", ["oauth2/v2.0/token", "oauth2/token", "oauth2/v2.0/devicecode"])
+def test_without_the_database_programs_hear_it_as_oauth_has_it(
+    visitor: Visitor, monkeypatch: pytest.MonkeyPatch, target: str
+) -> None:
+    client, secret = visitor.add_app()
+    monkeypatch.setattr(type(visitor.database), "reader", Away(Unavailable("Nothing at inner answers.")))
+    asked = f"/{visitor.tenant.id}/{target}"
+    answer = visitor.post(
+        asked, client_id=client.id, client_secret=secret, grant_type="client_credentials", scope="openid"
+    )
+    assert (answer.status, answer.headers["retry-after"]) == (503, "2")
+    said = answer.json
+    assert (said["error"], said["error_codes"]) == ("temporarily_unavailable", [90033])
+    assert said["error_description"].startswith("AADSTS90033: The database is not available now. Try again later.")
+
+
 # --- forms
 
 

@@ -13,6 +13,7 @@ from adjoin.service.installation import Installation
 from adjoin.service.sign_in import SignInRefusal, TokenService
 from adjoin.service.world import World
 from adjoin.store.database import StoreRefusal
+from adjoin.web import failures
 from adjoin.web.exchange import Request, Response
 from adjoin.web.login import authorize, device, discovery, pages, token
 from adjoin.web.login.desk import Desk
@@ -42,6 +43,9 @@ _PAGES: Final[Mapping[tuple[str, ...], _Endpoint]] = {
 }
 _DEVICE: Final = ("device",)
 
+# Entra's "the directory is not available".
+_NO_DATABASE: Final = 90033
+
 
 def serves(parts: tuple[str, ...]) -> bool:
     """Whether a path is one of these endpoints or pages."""
@@ -57,10 +61,7 @@ class Login:
         self._desk = Desk(TokenService(installation, world, cloud), key)
 
     async def respond(self, request: Request, parts: tuple[str, ...]) -> Response:
-        """Answer a request for one of the endpoints, and refuse in Entra's form.
-
-        Raises MethodNotAllowed; and where programs ask, StoreRefusal.
-        """
+        """Answer a request for one of the endpoints, and refuse in Entra's form. Raises MethodNotAllowed."""
         below = tuple(part.lower() for part in parts[1:])
         request.operation = "/".join(("login", *below))
         try:
@@ -68,30 +69,39 @@ class Login:
                 return await device.page(self._desk, request, None)
             return await (_ENDPOINTS.get(below) or _PAGES[below])(self._desk, request, parts[0])
         except SignInRefusal as refusal:
-            now = self._desk.service.now
-            return _refused(refusal, request, now) if below in _ENDPOINTS else pages.refusal(refusal, request, now)
+            refused, status = refusal, pages.status_of(refusal)
         except StoreRefusal as refusal:
-            if below in _ENDPOINTS:
-                raise
-            return pages.unavailable(refusal, request, self._desk.service.now)
+            refused, status = _unavailable(refusal, request), failures.row_of(type(refusal)).status
+        now = self._desk.service.now
+        return (
+            _json(refused, status, request, now)
+            if below in _ENDPOINTS
+            else pages.refusal(refused, status, request, now)
+        )
 
 
-def _refused(refusal: SignInRefusal, request: Request, now: int) -> Response:
+def _unavailable(refusal: StoreRefusal, request: Request) -> SignInRefusal:
+    """What the database cannot do now, as Entra says it of its own (RFC 6749, 4.1.2.1)."""
+    wait = failures.row_of(type(refusal)).retry_after
+    return SignInRefusal("temporarily_unavailable", _NO_DATABASE, failures.told(refusal, request), wait)
+
+
+def _json(refused: SignInRefusal, status: int, request: Request, now: int) -> Response:
     """A refusal as Entra's JSON."""
     stamp = pages.stamp(now)
     body = {
-        "error": refusal.error,
+        "error": refused.error,
         "error_description": (
-            f"{refusal.message} Trace ID: {request.id} Correlation ID: {request.client_id} Timestamp: {stamp}"
+            f"{refused.message} Trace ID: {request.id} Correlation ID: {request.client_id} Timestamp: {stamp}"
         ),
-        "error_codes": [refusal.number],
+        "error_codes": [refused.number],
         "timestamp": stamp,
         "trace_id": request.id,
         "correlation_id": request.client_id,
     }
-    answer = Response(pages.status_of(refusal), msgspec.json.encode(body), discovery.JSON, list(pages.NO_STORE))
-    if refusal.retry_after is not None:
-        answer.headers.append(("retry-after", str(refusal.retry_after)))
-    if answer.status == 401 and request.authorization.lower().startswith("basic"):
+    answer = Response(status, msgspec.json.encode(body), discovery.JSON, list(pages.NO_STORE))
+    if refused.retry_after is not None:
+        answer.headers.append(("retry-after", str(refused.retry_after)))
+    if status == 401 and request.authorization.lower().startswith("basic"):
         answer.headers.append(("www-authenticate", 'Basic realm="adjoin"'))  # RFC 6749, 5.2
     return answer

@@ -13,8 +13,6 @@ from urllib.parse import urlsplit
 
 from adjoin.service.sign_in import SignInRefusal
 from adjoin.service.sign_in_scopes import Scopes
-from adjoin.store.database import StoreRefusal
-from adjoin.web import failures
 from adjoin.web.exchange import Request, Response
 
 _FOLDER: Final = Path(__file__).parent / "templates"
@@ -23,9 +21,6 @@ _STYLE_HASH: Final = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).
 
 _HTML: Final = "text/html; charset=utf-8"
 NO_STORE: Final = [("cache-control", "no-store, no-cache"), ("pragma", "no-cache")]
-
-# Entra's "the directory is not available".
-_NO_DATABASE: Final = 90033
 
 # What permissions mean, in the words of Graph's own consent page (graph-contract 4.4).
 _WORDS: Final = {
@@ -63,29 +58,19 @@ def page(template: str, title: str, *, status: int = 200, forms_to: str = "'self
     return Response(status, text.encode(), _HTML, headers)
 
 
-def refusal(refused: SignInRefusal, request: Request, now: int) -> Response:
+def refusal(refused: SignInRefusal, status: int, request: Request, now: int) -> Response:
     """The page of a refusal that may go nowhere else."""
-    return _refusal(status_of(refused), said(refused), refused.number, refused.retry_after, request, now)
-
-
-def unavailable(refused: StoreRefusal, request: Request, now: int) -> Response:
-    """The page of what the database cannot do now."""
-    row = failures.row_of(type(refused))
-    return _refusal(row.status, failures.told(refused, request), _NO_DATABASE, row.retry_after, request, now)
-
-
-def _refusal(status: int, text: str, number: int, retry_after: int | None, request: Request, now: int) -> Response:
     answer = page(
         "message",
         "You cannot sign in",
         status=status,
-        text=text,
-        number=f"AADSTS{number}",
+        text=said(refused),
+        number=f"AADSTS{refused.number}",
         request_id=request.id,
         stamp=stamp(now),
     )
-    if retry_after is not None:
-        answer.headers.append(("retry-after", str(retry_after)))
+    if refused.retry_after is not None:
+        answer.headers.append(("retry-after", str(refused.retry_after)))
     return answer
 
 
