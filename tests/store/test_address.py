@@ -31,6 +31,7 @@ def test_is_told_from_files_and_other_urls(text: str, is_one: bool) -> None:
         ("postgres://user:secret%40x@[::1]:5432/d", "postgres://user@[::1]:5432/d"),
         ("postgresql://h/d?password=secret&sslmode=require", "postgresql://h/d?sslmode=require"),
         ("postgresql://h/d?sslPassword=secret", "postgresql://h/d"),
+        ("postgresql://h/d?p%61ssword=secret&sslmode=require", "postgresql://h/d?sslmode=require"),
         ("postgresql://user@/d?host=/run/postgresql", "postgresql://user@/d?host=/run/postgresql"),
         ("postgresql:///d", "postgresql:///d"),
     ],

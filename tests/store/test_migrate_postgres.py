@@ -12,7 +12,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection
-from tests.postgresql import Databases, name_of
+from tests.postgresql import ROLE, Databases, name_of
 
 from adjoin.store.columns import snake
 from adjoin.store.database import Unavailable, Unusable
@@ -143,6 +143,15 @@ class TestMigrate:
         postgresql.server.run("DELETE FROM alembic_version", name_of(empty))
         with pytest.raises(Unusable, match="damaged"):
             asyncio.run(migrate(empty))
+
+    @pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+    def test_refuses_a_database_that_does_not_take_any_text(self, postgresql: Databases, encoding: str) -> None:
+        name = f"adjoin_{encoding.lower()}"
+        made = f"CREATE DATABASE {name} OWNER {ROLE} TEMPLATE template0 ENCODING {encoding} LOCALE 'C'"
+        postgresql.server.execute(made)
+        with pytest.raises(Unusable, match=f"has the encoding {encoding}"):
+            asyncio.run(migrate(postgresql.server.url(name)))
+        postgresql.server.execute(f"DROP DATABASE {name}")
 
     def test_says_what_a_role_lacks(self, empty: str, postgresql: Databases) -> None:
         script = "ALTER SCHEMA public OWNER TO postgres; REVOKE CREATE ON SCHEMA public FROM PUBLIC"

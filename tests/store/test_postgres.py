@@ -15,7 +15,7 @@ from tests.store.jobs import COUNT, INSERT, Act, Wrong, count_and_put, gather, i
 from tests.store.opened import connector, guid, new_tenant, on
 
 from adjoin.model import CONNECTOR
-from adjoin.store import link, postgres, rows
+from adjoin.store import link, postgres, rows, tenants
 from adjoin.store.database import Database, Overloaded, Session, Unavailable, Uncertain
 from adjoin.store.link import Lacking, Link, Lost
 from adjoin.store.postgres import WRITE_LOCK, PostgreSQL
@@ -299,6 +299,20 @@ class TestWallOfTenants:
 
         on(url, act)
 
+    def test_stands_around_the_tenants_themselves_and_the_shared_secrets_too(self, url: str) -> None:
+        async def act(database: Database) -> None:
+            for number in (1, 2):
+                await new_tenant(database, number)
+            await database.write(put("a"))
+            seen = await database.reader.fetch("SELECT number FROM tenants WHERE ?1 > 0", (1,))
+            others = "DELETE FROM tenants WHERE number <> ?1 RETURNING number"
+            removed = await database.write(lambda session: session.fetch(others, (1,)))
+            assert (seen, removed) == ([(1,)], [])
+            assert await database.reader.fetch("SELECT name FROM settings WHERE ?1 > 0", (1,)) == []
+            assert await names(database) == ["a"]
+
+        on(url, act)
+
     def test_sql_without_a_condition_changes_only_the_tenants_rows(self, url: str) -> None:
         async def act(database: Database) -> None:
             for number in (1, 2):
@@ -535,3 +549,25 @@ def test_reads_do_not_wait_for_who_writes(url: str) -> None:
         assert await write == "a"
 
     on(url, act)
+
+
+class TestRemovalOfATenant:
+    def test_and_a_create_there_do_not_wait_for_each_other(self, url: str, postgresql: Databases) -> None:
+        count = "INSERT INTO change_counters (tenant, last) VALUES (1, 1) ON CONFLICT (tenant) DO UPDATE SET last = 2"
+        waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+
+        async def act(database: Database) -> None:
+            await new_tenant(database, 1)
+            other = await asyncpg.connect(url)
+            for each in ("SET adjoin.tenant = '1'", count, "BEGIN", count):
+                await other.execute(each)
+            removal = asyncio.ensure_future(database.write(lambda session: tenants.remove(session, 1)))
+            while not await asyncio.to_thread(postgresql.rows_of, url, f"{waits} HAVING count(*) > 0"):
+                assert not removal.done()
+            # A row of the tenant asks for the tenant's own.
+            await other.execute("SELECT number FROM tenants WHERE number = 1 FOR KEY SHARE; COMMIT")
+            await removal
+            await other.close()
+            assert await tenants.every(database.reader) == []
+
+        on(url, act)

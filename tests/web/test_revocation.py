@@ -149,7 +149,7 @@ def test_the_claims_challenge(tmp_path: Path, revoke: Callable[[Service], Awaita
         answer = await service.call(token)
         assert (answer.status, answer.said) == (401, SAID)
         assert challenge_of(answer.headers["www-authenticate"]) == {
-            "access_token": {"nbf": {"essential": True, "value": str(NOW + 1)}}
+            "access_token": {"nbf": {"essential": True, "value": str(NOW + 2)}}
         }
 
     running(tmp_path, act)
@@ -165,8 +165,20 @@ def test_the_challenge_leads_back_in_within_the_same_second(tmp_path: Path) -> N
         after = int(wanted["access_token"]["nbf"]["value"])
         assert await service.status(of_app(service, counts_from=after)) == 200
         assert await service.status(old) == 401
-        service.clock.time += 1
+        service.clock.time += 2
         assert await service.status(of_app(service)) == 200
+
+    running(tmp_path, act)
+
+
+def test_what_a_node_issued_whose_clock_is_a_second_ahead_is_revoked_as_well(tmp_path: Path) -> None:
+    async def act(service: Service) -> None:
+        service.clock.time += 1
+        token = of_app(service)
+        service.clock.time -= 1
+        await revoke_app(service)
+        service.clock.time += 60
+        assert await service.status(token) == 401
 
     running(tmp_path, act)
 

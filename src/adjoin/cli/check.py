@@ -137,7 +137,9 @@ async def _inside(full: bool, installation: Installation, world: World) -> list[
 
 
 async def _inside_postgresql(full: bool, installation: Installation, world: World) -> list[Finding]:
-    found = [Finding(each.what, each.healthy, each.says) for each in await signs(installation.database.reader)]
+    found = [
+        Finding(each.what, each.healthy, each.says) for each in await signs(installation.database.reader, world.now)
+    ]
     return [*found, *await _also_inside(full, installation, world)]
 
 

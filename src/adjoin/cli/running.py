@@ -23,11 +23,13 @@ from adjoin.cli.workers import Tie, Workers, pass_over
 from adjoin.config import Config
 from adjoin.odata.tokens import words
 from adjoin.store.address import shown
+from adjoin.store.database import StoreRefusal
 
 if TYPE_CHECKING:
     from adjoin.cli.listener import Listener
     from adjoin.service.installation import Installation
     from adjoin.service.world import World
+    from adjoin.store.database import Session
     from adjoin.web.app import Application
 
 _BODY: Final = (
@@ -74,10 +76,22 @@ async def _serve(loaded: Config, quiet: bool, tie: Tie | None) -> None:
     application = create(loaded)
     await application.open()
     try:
+        await compare_clocks(application.installation.database.reader)
         await _listen(Listener(application, loaded, look_of(loaded, time.time)), application, loaded, quiet, tie)
     finally:
         await application.close()
     structlog.get_logger("adjoin.serve").info("stopped")
+
+
+async def compare_clocks(session: Session) -> None:
+    """Say so if ours is not that of the server, which other nodes go by as well."""
+    if session.embedded:
+        return
+    from adjoin.store.health import APART, ahead, clock_says  # noqa: PLC0415 - not needed with SQLite
+
+    with contextlib.suppress(StoreRefusal):
+        if abs(seconds := await ahead(session, time.time)) > APART:
+            structlog.get_logger("adjoin.serve").warning("clock is off", reason=clock_says(seconds))
 
 
 async def _listen(listener: Listener, application: Application, loaded: Config, quiet: bool, tie: Tie | None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from typing import Final
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote_plus, urlsplit
 
 _SCHEMES: Final = ("postgresql", "postgres")
 # One host or several, each with a port or without; none for a socket.
@@ -37,7 +37,9 @@ def shown(url: str) -> str:
         return f"{url.partition('://')[0]}://…"
     parts = urlsplit(url)
     user, at, hosts = parts.netloc.rpartition("@")
-    options = "&".join(each for each in parts.query.split("&") if "password" not in each.partition("=")[0].lower())
+    options = "&".join(
+        each for each in parts.query.split("&") if "password" not in unquote_plus(each.partition("=")[0]).lower()
+    )
     return f"{parts.scheme}://{user.partition(':')[0]}{at}{hosts}{parts.path}{'?' if options else ''}{options}"
 
 

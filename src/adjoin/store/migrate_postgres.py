@@ -14,6 +14,8 @@ from adjoin.store.migrate import HEAD, KNOWN
 from adjoin.store.statements import Everywhere
 
 _TABLES = Everywhere("SELECT tablename FROM pg_tables WHERE schemaname = current_schema()")
+# Text is compared, cut and counted by its characters, and any may come.
+_ENCODING = Everywhere("SELECT current_setting('server_encoding')")
 _VERSION = Everywhere("SELECT version_num FROM alembic_version")
 _OURS = frozenset({"settings", "tenants"})
 
@@ -55,6 +57,9 @@ async def _current(link: Link, name: str) -> str | None:
     """The version of the schema, None for a database that is empty."""
     if await link.fetch(Everywhere("SELECT 1 WHERE current_schema() IS NULL")):
         raise Unusable(f"The database {name} has no schema that this role may use; see docs/operations.md.")
+    ((encoding,),) = await link.fetch(_ENCODING)
+    if encoding != "UTF8":
+        raise Unusable(f"The database {name} has the encoding {encoding}; give adjoin one with ENCODING UTF8.")
     tables = {str(table) for (table,) in await link.fetch(_TABLES)}
     if not tables:
         return None

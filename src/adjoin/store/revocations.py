@@ -56,8 +56,9 @@ async def revoke_person(session: Session, tenant: int, person_id: str, now: floa
 
 
 def _from(now: float) -> int:
-    """The second after this one: tokens tell whole seconds, so of this second's none can be told from one before.
+    """The second after next: tokens tell whole seconds, so of this second's none can be told from one before; and one
+    from a node whose clock is a second ahead may have been issued before, too.
 
-    The token service dates what it issues within the rest of this second to the next (`Grant.counts_from`).
+    What the token service issues until then it dates to that second (`Grant.counts_from`).
     """
-    return int(now) + 1
+    return int(now) + 2
