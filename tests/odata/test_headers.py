@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adjoin.odata.errors import Malformed, NotAcceptable, UnsupportedMediaType, UnsupportedVersion
+from adjoin.odata.errors import (
+    Malformed,
+    NotAcceptable,
+    PreconditionFailed,
+    UnsupportedMediaType,
+    UnsupportedVersion,
+)
 from adjoin.odata.headers import (
     Detail,
     Preferences,
@@ -18,6 +24,8 @@ from adjoin.odata.headers import (
     accepts_text,
     check_json_body,
     check_versions,
+    conditions,
+    entity_tag,
     json_form,
     media_ranges,
     preferences,
@@ -364,6 +372,37 @@ class TestVersions:
     def test_of_any_text_are_taken_or_refused(self, version: str | None, max_version: str | None) -> None:
         with suppress(UnsupportedVersion):
             check_versions(version, max_version)
+
+
+class TestConditions:
+    """If-Match and If-None-Match: lists of entity tags, compared as weak ones (RFC 9110, 8.8.3.2 and 13.1)."""
+
+    MINE = entity_tag(7)
+
+    @pytest.mark.parametrize("named", ['W/"7"', '"7"', ' W/"7" ', 'W/"1", W/"7"', '"1","7"', "*", " * "])
+    def test_name_what_is_there(self, named: str) -> None:
+        conditions(named, None).check(self.MINE)
+        assert conditions(None, named).unchanged(self.MINE)
+        with pytest.raises(PreconditionFailed):
+            conditions(None, named).check(self.MINE)
+
+    @pytest.mark.parametrize("named", ['W/"8"', '"70"', 'W/"1", W/"8"', '"*"'])
+    def test_name_something_else(self, named: str) -> None:
+        conditions(None, named).check(self.MINE)
+        assert not conditions(None, named).unchanged(self.MINE)
+        for look in (conditions(named, None).check, conditions(named, None).unchanged):
+            with pytest.raises(PreconditionFailed):
+                look(self.MINE)
+
+    def test_ask_nothing_where_there_are_none(self) -> None:
+        conditions(None, None).check(self.MINE)
+        assert not conditions(None, None).unchanged(self.MINE)
+
+    @pytest.mark.parametrize("text", ["", "7", '"7', 'w/"7"', 'W/"7" W/"8"', 'W/"7",', "*, *", '"a b"'])
+    def test_are_refused_where_they_are_no_list_of_tags(self, text: str) -> None:
+        for pair in ((text, None), (None, text)):
+            with pytest.raises(Malformed, match=r"neither \* nor a list of entity tags"):
+                conditions(*pair)
 
 
 class TestBodyType:
