@@ -18,6 +18,7 @@ from adjoin.store.address import shown
 from adjoin.store.commits import Commits
 from adjoin.store.database import Overloaded, Session, Unavailable, Uncertain
 from adjoin.store.group import Job, Outcome, Ran, Undone
+from adjoin.store.hosts import Hosts
 from adjoin.store.lines import Lines
 from adjoin.store.link import Busy, Link, Lost, connect
 from adjoin.store.readers import Readers
@@ -26,12 +27,17 @@ T = TypeVar("T")
 
 READERS: Final = 8
 SCANNERS: Final = 2
+READ_SECONDS: Final = 10.0
+"""How long a read may take that an index leads to: more, and it waits for a lock, or the server is in distress."""
+
 SCAN_SECONDS: Final = 5.0
 """How long a read that may look at many rows may take, and how long it may wait for its turn."""
 
 WRITE_LOCK: Final = 0x61646A6E
 """The advisory lock of whoever writes ("adjn")."""
 
+# A server that does not even end a statement when its time is over is stuck, and waited for no longer.
+_GRACE: Final = 5.0
 _QUEUE_LIMIT: Final = 4_096
 _GROUP_LIMIT: Final = 512
 _BEGIN: Final = f"BEGIN; SELECT pg_advisory_xact_lock({WRITE_LOCK})"
@@ -48,8 +54,11 @@ class PostgreSQL:
         self.url = url
         self._commits = commits or Commits()
         self._commits.waiting = lambda: self._waiting
-        self._reader = Readers(self._connected, readers)
-        self._scanner = Readers(lambda: connect(url, SCAN_SECONDS, scans=True), SCANNERS, SCAN_SECONDS, Lines())
+        hosts = self._hosts = Hosts(url)
+        self._reader = Readers(lambda: connect(hosts, READ_SECONDS, READ_SECONDS + _GRACE), readers)
+        self._scanner = Readers(
+            lambda: connect(hosts, SCAN_SECONDS, SCAN_SECONDS + _GRACE, scans=True), SCANNERS, SCAN_SECONDS, Lines()
+        )
         self._link: Link | None = None
         self._queue: deque[Job] = deque()
         self._waiting = 0
@@ -91,9 +100,6 @@ class PostgreSQL:
         await self._writer
         await self._reader.close()
         await self._scanner.close()
-
-    async def _connected(self) -> Link:
-        return await connect(self.url)
 
     async def _write_until_closed(self) -> None:
         while True:
@@ -183,7 +189,7 @@ class PostgreSQL:
 
     async def _linked(self) -> Link:
         if self._link is None or self._link.lost:
-            link = await self._connected()
+            link = await connect(self._hosts)
             await link.run(_DURABLE)
             self._link = link
         return self._link
