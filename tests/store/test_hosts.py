@@ -306,6 +306,7 @@ class TestRealServers:
     def test_settings_hold_for_the_session(self, postgresql: Databases) -> None:
         wanted = {
             "application_name": "adjoin",
+            "client_min_messages": "warning",
             "default_transaction_isolation": "read committed",
             "enable_nestloop": "off",
             "idle_in_transaction_session_timeout": "10s",

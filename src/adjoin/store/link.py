@@ -26,6 +26,7 @@ _ANSWER_SECONDS: Final = 60.0
 # What the server gives up by itself, so that a node that hangs or cannot be heard any more holds nothing for long.
 _SETTINGS: Final = {
     "application_name": "adjoin",
+    "client_min_messages": "warning",
     "default_transaction_isolation": "read committed",
     "idle_in_transaction_session_timeout": "10s",
     "jit": "off",
@@ -58,6 +59,7 @@ class Link:
         self._types: dict[Insertion, tuple[str, ...]] = {}
         self.tenant: int | None = None
         """Whose rows it shows; None: nobody's."""
+        self._warnings = 0
 
     @property
     def lost(self) -> bool:
@@ -97,6 +99,20 @@ class Link:
     async def run(self, script: str) -> None:
         """Run one or more statements that give no rows. What they roll back, they take the shown tenant with."""
         await self._answered(self._connection.execute(script))
+
+    def heed(self) -> None:
+        """Count what the server warns of from now on."""
+        self._connection.add_log_listener(self._warned)
+
+    def warnings(self) -> int:
+        """How often it has warned since this was last asked."""
+        warned, self._warnings = self._warnings, 0
+        return warned
+
+    def _warned(self, _: object, message: asyncpg.PostgresLogMessage) -> None:
+        # The driver has this called before it gives the answer of the statement.
+        if message.severity_en == "WARNING":
+            self._warnings += 1
 
     async def close(self) -> None:
         """Let go, in order if the server still answers."""

@@ -41,6 +41,7 @@ _GRACE: Final = 5.0
 _QUEUE_LIMIT: Final = 4_096
 _GROUP_LIMIT: Final = 512
 _BEGIN: Final = f"BEGIN; SELECT pg_advisory_xact_lock({WRITE_LOCK})"
+_UNCONFIRMED: Final = "The change was made, but whether it will last the database does not say. Look first."
 # What was acknowledged is kept, whatever the server's own default; a stricter one stays.
 _DURABLE: Final = (
     "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
@@ -150,6 +151,7 @@ class PostgreSQL:
         link = ran.link or self._link
         if link is None or (ran.link is None and not ran.gathered):
             return ran.outcomes
+        link.warnings()
         try:
             if ran.link is None:
                 await link.add(ran.gathered)
@@ -160,6 +162,9 @@ class PostgreSQL:
                 # The database has something against a row, and so has taken none.
                 return await self._each_alone(jobs, error)
             return await self._not_kept(link, ran.outcomes, error)
+        if link.warnings():
+            # So it says that it no longer waits for a standby: the change is there, and may be lost.
+            return [Outcome(each.job, error=each.error or Uncertain(_UNCONFIRMED)) for each in ran.outcomes]
         return ran.outcomes
 
     async def _each_alone(self, jobs: list[Job], error: BaseException) -> list[Outcome]:
@@ -191,6 +196,7 @@ class PostgreSQL:
         if self._link is None or self._link.lost:
             link = await connect(self._hosts)
             await link.run(_DURABLE)
+            link.heed()
             self._link = link
         return self._link
 
