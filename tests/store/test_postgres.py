@@ -31,6 +31,14 @@ def url(postgresql: Databases) -> Iterator[str]:
         yield lent
 
 
+@pytest.fixture(scope="module")
+def own() -> Iterator[Databases]:
+    """A server that tests may stop."""
+    server = Server()
+    yield Databases(server)
+    server.remove()
+
+
 class TestGroupCommit:
     def test_a_job_that_carries_on_after_a_refused_statement_is_not_kept(self, url: str) -> None:
         async def act(session: Session) -> str:
@@ -68,6 +76,38 @@ class TestGroupCommit:
 
         on(url, act)
         postgresql.server.execute(f"ALTER DATABASE {name_of(url)} RESET synchronous_commit")
+
+
+@pytest.fixture(scope="module")
+def alone() -> Iterator[Databases]:
+    """A server that would wait for a standby, where it is told to; there is none."""
+    server = Server(synchronous_standby_names="nobody", synchronous_commit="local")
+    yield Databases(server)
+    server.remove()
+
+
+class TestStandbyThatIsNotWaitedFor:
+    """The server then says that the change was made, and warns that no standby has it."""
+
+    @pytest.mark.parametrize("kind", [gather, put])
+    def test_leaves_it_uncertain(self, alone: Databases, kind: Callable[[str], Act]) -> None:
+        waiting = "FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+
+        async def server(script: str) -> list[tuple[Any, ...]]:
+            return await asyncio.to_thread(alone.server.execute, script)
+
+        async def act(database: Database, name: str) -> None:
+            await server(f"ALTER DATABASE {name} SET synchronous_commit = on")
+            writes = asyncio.ensure_future(in_one_group(database, [kind("a"), kind("b")]))
+            while not await server(f"SELECT pg_cancel_backend(pid) {waiting}"):  # noqa: ASYNC110 - the server's business
+                await asyncio.sleep(0.01)
+            outcomes = await writes
+            assert [type(each) for each in outcomes] == [Uncertain, Uncertain]
+            assert await names(database) == ["a", "b"]
+
+        with alone.lent() as url:
+            on(url, lambda database: act(database, name_of(url)))
+            alone.server.execute(f"ALTER DATABASE {name_of(url)} RESET synchronous_commit")
 
 
 class TestInsertions:
@@ -392,14 +432,6 @@ class TestRights:
             assert await database.write(insertion(1)) is not None
 
         on(url, act)
-
-
-@pytest.fixture(scope="module")
-def own() -> Iterator[Databases]:
-    """A server that tests may stop."""
-    server = Server()
-    yield Databases(server)
-    server.remove()
 
 
 class TestServerThatGoes:

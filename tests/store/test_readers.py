@@ -46,9 +46,11 @@ class Server:
         self.running: dict[str, asyncio.Future[None]] = {}
         self.links: list[Link] = []
         self.refuses = False
+        self.refused = 0
 
     async def connect(self) -> Any:
         if self.refuses:
+            self.refused += 1
             raise Unavailable("It takes no connections.")
         self.links.append(Link(self))
         return self.links[-1]
@@ -201,19 +203,53 @@ def test_in_place_of_a_lost_connection_whoever_is_next_makes_one() -> None:
     on(act)
 
 
-def test_where_none_can_be_made_each_is_told_and_the_next_tries() -> None:
+def test_where_there_is_none_and_none_can_be_made_all_are_told_at_once_and_the_next_tries() -> None:
     async def act(server: Server, readers: Readers) -> None:
-        _, second, third = await asked(readers, "1a", "1b", "2a")
+        _, *waiting = await asked(readers, "1a", "1b", "2a", "1c")
         server.links[0].lost, server.refuses = True, True
         await server.end("1a")
-        for each in (second, third):
+        for each in waiting:
             with pytest.raises(Unavailable, match="takes no connections"):
                 await each
+        assert server.refused == 1
         server.refuses = False
-        again = ask(readers, 1, "1c")
+        again = ask(readers, 1, "1d")
         await settled()
-        await server.end("1c")
-        assert again.result() == [("1c",)]
+        await server.end("1d")
+        assert again.result() == [("1d",)]
+
+    on(act)
+
+
+def test_where_there_is_another_none_is_told_that_none_can_be_made_but_who_tried() -> None:
+    async def act(server: Server, readers: Readers) -> None:
+        _, _, tries, waits = await asked(readers, "1a", "1b", "2a", "1c")
+        server.links[0].lost, server.refuses = True, True
+        await server.end("1a")
+        with pytest.raises(Unavailable, match="takes no connections"):
+            await tries
+        server.refuses = False
+        await ended_one_by_one(server)
+        assert waits.done()
+
+    on(act, 2)
+
+
+def test_who_gives_up_while_it_is_told_is_not_missed() -> None:
+    async def act(server: Server, readers: Readers) -> None:
+        _, _, gone = await asked(readers, "1a", "1b", "1c")
+        server.links[0].lost, server.refuses = True, True
+        server.running.pop("1a").set_result(None)
+        while not server.refused:  # noqa: ASYNC110 - to the very step
+            await asyncio.sleep(0)
+        gone.cancel()
+        await settled()
+        assert gone.done()
+        server.refuses = False
+        again = ask(readers, 1, "1d")
+        await settled()
+        await server.end("1d")
+        assert again.result() == [("1d",)]
 
     on(act)
 

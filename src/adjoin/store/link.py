@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import asyncpg
 
-from adjoin.store.address import files_in, is_readable, shown
 from adjoin.store.database import Insertion, TooSlow, Unavailable
 from adjoin.store.dialect import arrays_of, columns_of, many, translated
+from adjoin.store.hosts import Hosts, said
 from adjoin.store.statements import EVERYWHERE, tenant_of
 
 Row: TypeAlias = tuple[Any, ...]
@@ -23,11 +22,11 @@ Gathered: TypeAlias = Mapping[Insertion, Sequence[Sequence[object]]]
 """Rows to be inserted, by where."""
 
 STATEMENT_SECONDS: Final = 30.0
-_CONNECT_SECONDS: Final = 10.0
 _ANSWER_SECONDS: Final = 60.0
 # What the server gives up by itself, so that a node that hangs or cannot be heard any more holds nothing for long.
 _SETTINGS: Final = {
     "application_name": "adjoin",
+    "client_min_messages": "warning",
     "default_transaction_isolation": "read committed",
     "idle_in_transaction_session_timeout": "10s",
     "jit": "off",
@@ -60,6 +59,7 @@ class Link:
         self._types: dict[Insertion, tuple[str, ...]] = {}
         self.tenant: int | None = None
         """Whose rows it shows; None: nobody's."""
+        self._warnings = 0
 
     @property
     def lost(self) -> bool:
@@ -100,6 +100,20 @@ class Link:
         """Run one or more statements that give no rows. What they roll back, they take the shown tenant with."""
         await self._answered(self._connection.execute(script))
 
+    def heed(self) -> None:
+        """Count what the server warns of from now on."""
+        self._connection.add_log_listener(self._warned)
+
+    def warnings(self) -> int:
+        """How often it has warned since this was last asked."""
+        warned, self._warnings = self._warnings, 0
+        return warned
+
+    def _warned(self, _: object, message: asyncpg.PostgresLogMessage) -> None:
+        # The driver has this called before it gives the answer of the statement.
+        if message.severity_en == "WARNING":
+            self._warnings += 1
+
     async def close(self) -> None:
         """Let go, in order if the server still answers."""
         try:
@@ -121,7 +135,7 @@ class Link:
             raise self._refusal(error) from error
 
     def _refusal(self, error: Exception) -> Exception:
-        says = f"The database did not answer: {_said(error)}."
+        says = f"The database did not answer: {said(error)}."
         if isinstance(error, TimeoutError):
             self.abandon()
             return Busy(says)
@@ -133,7 +147,7 @@ class Link:
             self.abandon()
             return Lost(says)
         if isinstance(error, asyncpg.InsufficientPrivilegeError) and error.server_source_function != _WALL:
-            return Lacking(f"The role that adjoin has lacks a right: {_said(error)}.")
+            return Lacking(f"The role that adjoin has lacks a right: {said(error)}.")
         return Unavailable(says) if isinstance(error, _DROPPED) or not isinstance(error, _MISTAKES) else error
 
 
@@ -151,56 +165,26 @@ _GONE: Final = (
     asyncpg.ReadOnlySQLTransactionError,
 )
 
-_UNREAD: Final = (ValueError, OverflowError)
 
-
-async def connect(url: str, seconds: float = STATEMENT_SECONDS, scans: bool = False) -> Link:
+async def connect(
+    where: str | Hosts, seconds: float = STATEMENT_SECONDS, answer: float | None = None, scans: bool = False
+) -> Link:
     """A new connection, on which a statement may take so many seconds. Raises Unavailable with the reason.
+
+    `answer` is for how long the server is waited for in any case, at the end of which it is given up.
 
     Where it `scans`, two sets of rows are never brought together row by row: before the server has counted a table that
     grew, it takes any set for one row, and that would take the square of the time.
     """
+    hosts = where if isinstance(where, Hosts) else Hosts(where)
     settings = {**_SETTINGS, "statement_timeout": f"{int(seconds * 1_000)}ms"}
     if scans:
         settings["enable_nestloop"] = "off"
-    try:
-        connection = await asyncpg.connect(
-            url,
-            server_settings=settings,
-            timeout=_CONNECT_SECONDS,
-            command_timeout=max(_ANSWER_SECONDS, 2 * seconds),
-            statement_cache_size=128,
-            max_cached_statement_lifetime=0,
-            max_cacheable_statement_size=16_384,
-        )
-    except (OSError, TimeoutError, *_UNREAD, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise Unavailable(f"The database {shown(url)} cannot be reached: {_kept_from(url, error)}.") from None
+    connection = await hosts.open(
+        settings,
+        command_timeout=answer or max(_ANSWER_SECONDS, 2 * seconds),
+        statement_cache_size=128,
+        max_cached_statement_lifetime=0,
+        max_cacheable_statement_size=16_384,
+    )
     return Link(connection)
-
-
-def _kept_from(url: str, error: Exception) -> str:
-    """What keeps from the database, as the end of a sentence: never a part of the URL that may be its password."""
-    # The driver's own words and those on certificates come as ValueErrors, too.
-    meant = isinstance(error, OSError | asyncpg.InterfaceError) and is_readable(url)
-    if isinstance(error, _UNREAD) and not meant:
-        return "its URL cannot be read"
-    if isinstance(error, OSError) and error.filename is None:
-        # Of a file that it does not find, the driver does not say which it is.
-        error = next((found for found in map(_fault_of, files_in(url)) if found.errno == error.errno), error)
-    return _said(error)
-
-
-def _fault_of(path: str) -> OSError:
-    """What is wrong with a file that should be read; an error of no number if nothing is."""
-    try:
-        Path(path).open("rb").close()
-    except OSError as error:
-        return error
-    return OSError()
-
-
-def _said(error: Exception) -> str:
-    """The error's own words, as the middle of a sentence."""
-    if isinstance(error, TimeoutError) and not str(error):
-        return "it took too long"
-    return str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__

@@ -18,6 +18,7 @@ from adjoin.store.address import shown
 from adjoin.store.commits import Commits
 from adjoin.store.database import Overloaded, Session, Unavailable, Uncertain
 from adjoin.store.group import Job, Outcome, Ran, Undone
+from adjoin.store.hosts import Hosts
 from adjoin.store.lines import Lines
 from adjoin.store.link import Busy, Link, Lost, connect
 from adjoin.store.readers import Readers
@@ -26,15 +27,21 @@ T = TypeVar("T")
 
 READERS: Final = 8
 SCANNERS: Final = 2
+READ_SECONDS: Final = 10.0
+"""How long a read may take that an index leads to: more, and it waits for a lock, or the server is in distress."""
+
 SCAN_SECONDS: Final = 5.0
 """How long a read that may look at many rows may take, and how long it may wait for its turn."""
 
 WRITE_LOCK: Final = 0x61646A6E
 """The advisory lock of whoever writes ("adjn")."""
 
+# A server that does not even end a statement when its time is over is stuck, and waited for no longer.
+_GRACE: Final = 5.0
 _QUEUE_LIMIT: Final = 4_096
 _GROUP_LIMIT: Final = 512
 _BEGIN: Final = f"BEGIN; SELECT pg_advisory_xact_lock({WRITE_LOCK})"
+_UNCONFIRMED: Final = "The change was made, but whether it will last the database does not say. Look first."
 # What was acknowledged is kept, whatever the server's own default; a stricter one stays.
 _DURABLE: Final = (
     "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
@@ -48,8 +55,11 @@ class PostgreSQL:
         self.url = url
         self._commits = commits or Commits()
         self._commits.waiting = lambda: self._waiting
-        self._reader = Readers(self._connected, readers)
-        self._scanner = Readers(lambda: connect(url, SCAN_SECONDS, scans=True), SCANNERS, SCAN_SECONDS, Lines())
+        hosts = self._hosts = Hosts(url)
+        self._reader = Readers(lambda: connect(hosts, READ_SECONDS, READ_SECONDS + _GRACE), readers)
+        self._scanner = Readers(
+            lambda: connect(hosts, SCAN_SECONDS, SCAN_SECONDS + _GRACE, scans=True), SCANNERS, SCAN_SECONDS, Lines()
+        )
         self._link: Link | None = None
         self._queue: deque[Job] = deque()
         self._waiting = 0
@@ -91,9 +101,6 @@ class PostgreSQL:
         await self._writer
         await self._reader.close()
         await self._scanner.close()
-
-    async def _connected(self) -> Link:
-        return await connect(self.url)
 
     async def _write_until_closed(self) -> None:
         while True:
@@ -144,6 +151,7 @@ class PostgreSQL:
         link = ran.link or self._link
         if link is None or (ran.link is None and not ran.gathered):
             return ran.outcomes
+        link.warnings()
         try:
             if ran.link is None:
                 await link.add(ran.gathered)
@@ -154,6 +162,9 @@ class PostgreSQL:
                 # The database has something against a row, and so has taken none.
                 return await self._each_alone(jobs, error)
             return await self._not_kept(link, ran.outcomes, error)
+        if link.warnings():
+            # So it says that it no longer waits for a standby: the change is there, and may be lost.
+            return [Outcome(each.job, error=each.error or Uncertain(_UNCONFIRMED)) for each in ran.outcomes]
         return ran.outcomes
 
     async def _each_alone(self, jobs: list[Job], error: BaseException) -> list[Outcome]:
@@ -183,8 +194,9 @@ class PostgreSQL:
 
     async def _linked(self) -> Link:
         if self._link is None or self._link.lost:
-            link = await self._connected()
+            link = await connect(self._hosts)
             await link.run(_DURABLE)
+            link.heed()
             self._link = link
         return self._link
 

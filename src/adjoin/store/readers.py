@@ -80,6 +80,7 @@ class Readers:
         self._most = most
         self._patience = patience
         self._made = 0
+        self._trying = 0
         self._idle: list[Link] = []
         self._waiting: Waiting = _InOrder() if waiting is None else waiting
         self._closed = False
@@ -165,11 +166,21 @@ class Readers:
 
     async def _another(self) -> Link:
         """A connection in a place that is free for it."""
+        self._trying += 1
         try:
             return await self._connect()
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, Unavailable) and self._trying == self._made:
+                self._refuse(error)
             self._free()
             raise
+        finally:
+            self._trying -= 1
+
+    def _refuse(self, error: Unavailable) -> None:
+        """Tell all who wait what one of them has found out: no connection is there that could come to be free."""
+        while (waiter := self._next()) is not None:
+            waiter.set_exception(type(error)(error.message))
 
     async def _turn(self, tenant: int) -> Link:
         waiter: asyncio.Future[Link | None] = asyncio.get_running_loop().create_future()
@@ -177,7 +188,7 @@ class Readers:
         try:
             link = await asyncio.wait_for(waiter, self._patience)
         except (TimeoutError, asyncio.CancelledError) as error:
-            if waiter.done() and not waiter.cancelled():
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
                 self._give_back(waiter.result())
             if isinstance(error, TimeoutError):
                 raise TooSlow("Too many requests that look at many rows are under way; try again.") from None

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from adjoin.store.address import shown
 from adjoin.store.database import Unusable
+from adjoin.store.hosts import Hosts
 from adjoin.store.postgres import WRITE_LOCK
 from adjoin.store.upgrade import configuration
 
@@ -32,7 +33,7 @@ _OPEN: Final = (
 
 
 async def upgrade(url: str) -> None:
-    """Bring the database to the newest schema, in one transaction. Raises Unusable if that fails."""
+    """Bring the database to the newest schema, in one transaction. Raises Unusable or Unavailable."""
     engine = engine_of(url)
     try:
         async with engine.begin() as connection:
@@ -46,7 +47,8 @@ async def upgrade(url: str) -> None:
 
 def engine_of(url: str) -> AsyncEngine:
     """An engine over our own kind of connections, for migrating and for comparing schemas."""
-    return create_async_engine("postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(url), poolclass=NullPool)
+    hosts = Hosts(url)
+    return create_async_engine("postgresql+asyncpg://", async_creator=lambda: hosts.open({}), poolclass=NullPool)
 
 
 def _upgrade(connection: Connection) -> None:
