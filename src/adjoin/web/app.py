@@ -234,7 +234,8 @@ class Application:
                 self._has_sent = True
                 asyncio.get_running_loop().call_soon(self._begin_turn)
             await send({"type": "http.response.start", "status": status, "headers": headers})
-            await send({"type": "http.response.body", "body": response.body})
+            # HTTP/2 has no place for the body of an answer to HEAD, and the server would send it all the same.
+            await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else response.body})
             taken = time.perf_counter() - started
             meter.count(request.operation, status, taken)
             if self._logs or self._traces is not None:
