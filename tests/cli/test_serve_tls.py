@@ -213,7 +213,7 @@ class TestHandshakes:
     @pytest.mark.parametrize("version", ["--http2", "--http1.1"])
     @pytest.mark.parametrize(("path", "status"), [("/openapi.json", 200), ("/nothing", 404), ("/beta/$metadata", 405)])
     def test_head_is_answered_in_both(self, service: Service, version: str, path: str, status: int) -> None:
-        command = ["curl", "-sS", "--head", version, "--cacert", service.data / "tls" / CA_FILE]
+        command = ["curl", "-sS", "--head", version, "--cacert", str(service.data / "tls" / CA_FILE)]
         done = subprocess.run([*command, f"{service.url}{path}"], capture_output=True, text=True, check=True)
         first, *rest = done.stdout.lower().splitlines()
         assert first.split()[1] == str(status)
