@@ -176,6 +176,48 @@ class TestWhatIsWrong:
         assert load({}, {"ADJOIN_LOG_REQUESTS": text}, None).log_requests is False
 
 
+class TestPublicUrl:
+    @pytest.mark.parametrize(
+        "text",
+        ["https://h", "http://h:8365", "https://h.example:65535", "https://[2001:db8::1]:1", "https://192.0.2.1"],
+    )
+    def test_is_scheme_host_and_port(self, text: str) -> None:
+        assert load({"public_url": text}, {}, None).public_url == text
+        assert load({"public_url": f"{text}/"}, {}, None).public_url == text
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "",
+            "host",
+            "ftp://host",
+            "HTTPS",
+            "https://",
+            "https:///",
+            "https://h//",
+            "https://h/path",
+            "https://h/path/",
+            "https://h?x=1",
+            "https://h#f",
+            "https://h/?",
+            "https://ho st",
+            "https://h\n",
+            "https://hö.example",
+            "https://user:pw@h",
+            "https://h:99999",
+            "https://h:0",
+            "https://h:",
+            "https://h:x",
+            "https://[::g]",
+            "https://[1:2]",
+            "https://::1",
+        ],
+    )
+    def test_is_nothing_else(self, text: str) -> None:
+        with pytest.raises(BadConfig, match="--public-url"):
+            load({"public_url": text}, {}, None)
+
+
 class TestContradictions:
     @pytest.mark.parametrize(
         ("flags", "words"),
@@ -188,8 +230,6 @@ class TestContradictions:
             ({"database": "sqlite:///"}, "--database is empty"),
             ({"workers": 2}, "only with --database postgresql"),
             ({"workers": 0}, "workers"),
-            ({"public_url": "host"}, "https://"),
-            ({"public_url": "ftp://host"}, "https://"),
             ({"host": "0.0.0.0"}, "in the clear"),
             ({"host": "::"}, "in the clear"),
             ({"host": "192.0.2.1"}, "in the clear"),

@@ -100,6 +100,11 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
         texts = self.trusted_proxies or (_LOOPBACK if self.behind_proxy else ())
         return tuple(ipaddress.ip_network(text) for text in texts)
 
+    @property
+    def serves_loopback(self) -> bool:
+        """Whether programs of this machine reach the service as localhost."""
+        return self.host in _WILDCARDS or is_loopback(self.host)
+
     def certificate_names(self, machine: str) -> tuple[str, ...]:
         """What a certificate of our own authority is good for; `machine` is this machine's host name."""
         by_chance = [text for text in (machine, self.host) if text not in _WILDCARDS and _is_nameable(text)]
@@ -114,6 +119,8 @@ _TRACES: Final = "opentelemetry"
 _LOOPBACK: Final = ("127.0.0.0/8", "::1/128")
 _WILDCARDS: Final = ("0.0.0.0", "::", "")  # noqa: S104 - they are told from addresses, not listened on
 _OWN_NAMES: Final = ("localhost", "127.0.0.1", "::1")
+# Of a host what `web/proxies.py` takes as one.
+_ORIGIN: Final = re.compile(r"https?://(?:[A-Za-z0-9_.~-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?/?")
 _AT: Final = re.compile(r" - at `\$\.([a-z-]+)[^`]*`$")
 _UNKNOWN: Final = re.compile(r"unknown field `(.+?)`")
 _SPELLINGS: Final = {"yes": "true", "on": "true", "no": "false", "off": "false"}
@@ -132,7 +139,9 @@ def load(flags: Mapping[str, Any], environment: Mapping[str, str], file: Path | 
     except (msgspec.ValidationError, TypeError) as error:
         raise BadConfig(_wrong(str(error), flags, environment, file)) from None
     check(config)
-    return config
+    if config.public_url is None:
+        return config
+    return msgspec.structs.replace(config, public_url=config.public_url.removesuffix("/"))
 
 
 def _wrong(says: str, flags: Mapping[str, Any], environment: Mapping[str, str], file: Path | None) -> str:
@@ -194,8 +203,11 @@ def check(config: Config) -> None:
     Allowed.parse(config.webhook_allow)
     if config.webhook_ca is not None and not config.webhook_ca.is_file():
         raise BadConfig(f"There is no file {config.webhook_ca} for --webhook-ca.")
-    if config.public_url is not None and not config.public_url.startswith(("https://", "http://")):
-        raise BadConfig("--public-url begins with https:// or http://.")
+    if config.public_url is not None and not _is_origin(config.public_url):
+        raise BadConfig(
+            f"--public-url is https:// or http://, a host and perhaps a port, such as https://adjoin.example.org:8443; "
+            f"{config.public_url!r} is not, or has more: the service answers at the root of its host alone."
+        )
     if config.traces and find_spec(_TRACES) is None:
         raise BadConfig("--traces needs OpenTelemetry, which is not installed: pip install 'adjoin[otel]'.")
     _check_proxies(config)
@@ -229,7 +241,7 @@ def _check_proxies(config: Config) -> None:
         raise BadConfig(f"--trusted-proxy takes an address or a network such as 10.0.0.0/8: {error}.") from None
     if any(network.prefixlen == 0 for network in networks):
         raise BadConfig("--trusted-proxy names everyone: any client could say that it came by another URL.")
-    if config.scheme == "http" and not config.trusted_proxies and not _is_loopback(config.host):
+    if config.scheme == "http" and not config.trusted_proxies and not is_loopback(config.host):
         raise BadConfig(
             f"Listening on {config.host} over plain http would send bearer tokens in the clear. "
             "Give --tls, or --tls-cert and --tls-key, or name the proxy in front that ends TLS with --trusted-proxy."
@@ -243,6 +255,19 @@ def _check_names(config: Config) -> None:
                 raise BadConfig(f"A certificate cannot be made out to {text!r}: it is no host name and no IP address.")
 
 
+def _is_origin(text: str) -> bool:
+    """Whether a URL is scheme, host and optional port, and nothing else but a slash."""
+    if not _ORIGIN.fullmatch(text):
+        return False
+    try:
+        parts = urlsplit(text)
+        if "[" in text:
+            ipaddress.IPv6Address(parts.hostname or "")
+        return parts.port != 0
+    except ValueError:
+        return False
+
+
 def _is_nameable(text: str) -> bool:
     # Here, and not above: few have names to check, and what reads certificates is a good part of any command's start.
     from adjoin.identity.certificates import general_name  # noqa: PLC0415
@@ -254,7 +279,8 @@ def _is_nameable(text: str) -> bool:
     return True
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine for those on it, by its name alone."""
     if host == "localhost":
         return True
     try:

@@ -209,6 +209,16 @@ class TestHandshakes:
         assert done.stdout.split() in (["ok", "2", "200"], ["ok", "1.1", "200"])
         assert done.stdout.split()[1] == "2" or "HTTP2" not in subprocess.check_output(["curl", "-V"], text=True)
 
+    @pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")
+    @pytest.mark.parametrize("version", ["--http2", "--http1.1"])
+    @pytest.mark.parametrize(("path", "status"), [("/openapi.json", 200), ("/nothing", 404), ("/beta/$metadata", 405)])
+    def test_head_is_answered_in_both(self, service: Service, version: str, path: str, status: int) -> None:
+        command = ["curl", "-sS", "--head", version, "--cacert", str(service.data / "tls" / CA_FILE)]
+        done = subprocess.run([*command, f"{service.url}{path}"], capture_output=True, text=True, check=True)
+        first, *rest = done.stdout.lower().splitlines()
+        assert first.split()[1] == str(status)
+        assert any(line.startswith("content-length: ") for line in rest)
+
     def test_answers_ask_for_https_from_now_on(self, service: Service) -> None:
         client = http.client.HTTPSConnection(
             "localhost", service.port, context=trusting(service.data / "tls" / CA_FILE), timeout=_PATIENCE

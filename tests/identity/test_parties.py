@@ -18,7 +18,7 @@ from adjoin.identity import issuer, oidc, parties
 from adjoin.identity.clouds import GLOBAL, GRAPH_APP_ID, PERSONAL_TENANT
 from adjoin.identity.errors import InvalidAudience, InvalidIssuer, InvalidSignature, TokenRefusal, UnknownKey
 from adjoin.identity.keys import KeyRing, SigningKey, VerificationKey
-from adjoin.identity.parties import Parties
+from adjoin.identity.parties import LEARNERS, Parties
 from adjoin.identity.rotation import LiveRing
 from adjoin.identity.sources import KeySource
 from adjoin.identity.trust import Trust
@@ -277,13 +277,30 @@ def test_many_that_wait_ask_once(tmp_path: Path) -> None:
         party = Party(tmp_path, Provider())
         party.gate.clear()
         text = party.provider.token()
-        waiting = [asyncio.create_task(party.learn(text)) for _ in range(100)]
+        waiting = [asyncio.create_task(party.learn(text)) for _ in range(LEARNERS)]
         await asyncio.sleep(0)
         waiting[0].cancel()
         party.gate.set()
         results = await asyncio.gather(*waiting, return_exceptions=True)
-        assert results[1:] == [True] * 99
+        assert results[1:] == [True] * (LEARNERS - 1)
         assert len(party.provider.asked) == 2, "the discovery document and the keys, once each"
+
+    asyncio.run(act())
+
+
+def test_one_more_than_may_wait_is_told_so_at_once(tmp_path: Path) -> None:
+    async def act() -> None:
+        party = Party(tmp_path, Provider())
+        party.gate.clear()
+        text = party.provider.token()
+        waiting = [asyncio.create_task(party.learn(text)) for _ in range(LEARNERS)]
+        await asyncio.sleep(0)
+        assert not await party.learn(text)
+        waiting.pop().cancel()
+        await asyncio.sleep(0)
+        waiting.append(asyncio.create_task(party.learn(text)))
+        party.gate.set()
+        assert await asyncio.gather(*waiting) == [True] * LEARNERS, "one that goes away makes room"
 
     asyncio.run(act())
 

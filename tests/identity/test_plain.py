@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import tomllib
 import uuid
+from functools import cache
+from pathlib import Path
+from textwrap import dedent
 from typing import Any, Final
 
 import pytest
 from tests.identity.provider import AUDIENCE, HOME, ISSUER, NOW, READ, WRITE, Provider, curve_key, jwk, rsa_key, source
 
+from adjoin.identity import oidc
 from adjoin.identity.caller import Caller, Kind
 from adjoin.identity.errors import (
     ExpiredToken,
@@ -20,6 +25,7 @@ from adjoin.identity.errors import (
     TokenRefusal,
     UnknownKey,
 )
+from adjoin.identity.sources import KeySource
 from adjoin.identity.tokens import verify
 from adjoin.identity.trust import Trust
 
@@ -123,6 +129,45 @@ KEYCLOAK: Final = {
 )
 def test_forms_of_claims(settings: dict[str, Any], claims: dict[str, Any], permissions: set[str]) -> None:
     assert verify(PROVIDER.token(**claims), trust(**settings), NOW).permissions == permissions
+
+
+SERVICE_ACCOUNT: Final[dict[str, Any]] = {
+    **KEYCLOAK,
+    "header": {"typ": "JWT"},
+    "sub": "5ad4a7a0-6f3e-4e0e-9f3c-0b1f5b0a2d11",
+    "client_id": "portal",
+    "clientHost": "192.0.2.7",
+    "clientAddress": "192.0.2.7",
+    "acr": "1",
+    "allowed-origins": ["/*"],
+    "resource_access": {"account": {"roles": ["manage-account", "view-profile"]}},
+    "email_verified": False,
+}
+"""The claims of a Keycloak client's token as itself: the subject is a user that it has for that."""
+
+
+@cache
+def documented() -> Trust:
+    """The trust in a Keycloak by exactly the settings that docs/operations.md has for one."""
+    text = (Path(__file__).parents[2] / "docs" / "operations.md").read_text("utf-8")
+    example = text.partition("## External issuers\n")[2].partition("\n| ")[0]
+    given = oidc.read(tomllib.loads(dedent(example))["issuers"][:1])[0]
+    found = KeySource(given, oidc.external(given, {"default": HOME}.get), PROVIDER.fetch)
+    asyncio.run(found.refresh(NOW))
+    return found.trust
+
+
+class TestTheDocumentedKeycloak:
+    def test_takes_a_service_account_for_a_program_with_its_roles(self) -> None:
+        found = verify(PROVIDER.token(**SERVICE_ACCOUNT), documented(), NOW)
+        assert (found.kind, found.tenant_id, found.name) == (Kind.APPLICATION, HOME, "portal")
+        assert WRITE in found.permissions
+
+    def test_takes_a_person_for_one_whose_roles_are_their_own(self) -> None:
+        person = {**SERVICE_ACCOUNT, "preferred_username": "ada", "sub": HOME}
+        found = verify(PROVIDER.token(**person), documented(), NOW)
+        assert (found.kind, found.name) == (Kind.DELEGATED, "ada")
+        assert WRITE not in found.permissions
 
 
 ID_TOKEN: Final[dict[str, Any]] = {"header": {"typ": "JWT"}, "at_hash": "x", "nonce": "y"}

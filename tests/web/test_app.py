@@ -343,6 +343,15 @@ def test_health(shared: Server, target: str, method: str) -> None:
     assert answer.headers["content-type"].startswith("text/plain")
 
 
+@pytest.mark.parametrize(
+    "target", ["/", "/healthz", "/openapi.json", "/nothing", "/default/v2.0/.well-known/keys", LIST]
+)
+def test_to_head_only_the_length_of_a_body_is_told(shared: Server, target: str) -> None:
+    """Every status counts: HTTP/2 clients take a body there for a fault of the protocol."""
+    answer = shared.call("HEAD", target, token=None)
+    assert (answer.body, int(answer.headers["content-length"]) > 0) == (b"", True)
+
+
 def test_not_ready_without_a_database(shared: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     async def unavailable(_: object) -> None:
         raise Unavailable("The database is gone.")

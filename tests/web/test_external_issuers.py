@@ -12,7 +12,7 @@ from tests.identity.service import Service, opened
 from tests.server import LIST
 
 from adjoin.identity.oidc import BadIssuer
-from adjoin.identity.parties import Parties
+from adjoin.identity.parties import LEARNERS, Parties
 from adjoin.store import tenants
 
 MAIN: Final = {"name": "main", "issuer": ISSUER, "audiences": [AUDIENCE], "tenant": "default"}
@@ -57,6 +57,32 @@ def test_nothing_is_fetched_for_a_request(tmp_path: Path) -> None:
                     assert await service.status(provider.token(jti=f"{number}")) == 200
                     assert await service.status(provider.token("unknown", jti=f"{number}")) == 401
                     assert await service.status("a.b.c") == 401
+
+    asyncio.run(act())
+
+
+def test_an_issuer_that_hangs_keeps_nobody_elses_callers_out(tmp_path: Path) -> None:
+    """Whoever makes up a key waits for it, as work that is none: others are served, however few may be worked on."""
+
+    async def act() -> None:
+        provider, hangs = Provider(), asyncio.Event()
+
+        async def fetch(url: str) -> bytes:
+            await hangs.wait()
+            return await provider.fetch(url)
+
+        hangs.set()
+        async with opened(tmp_path, fetch, issuers=(MAIN,), max_requests=1) as service:
+            assert await service.status(provider.token()) == 200
+            service.clock.time += 60
+            hangs.clear()
+            unknown = [asyncio.create_task(service.status(provider.token("unknown"))) for _ in range(LEARNERS + 20)]
+            waiting = set(unknown)
+            while len(waiting) > LEARNERS:
+                _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            assert await service.status(provider.token()) == 200
+            hangs.set()
+            assert await asyncio.gather(*unknown) == [401] * len(unknown)
 
     asyncio.run(act())
 

@@ -356,12 +356,21 @@ def test_method_that_is_not_routed(shared: Server, method: str, target: str, tem
     check(shared.call(method, target), 400, "No method match route template", said)
 
 
-@pytest.mark.parametrize("method", ["TRACE", "HEAD", "CONNECT", "PROPFIND", "get", "LOCK"])
+@pytest.mark.parametrize("method", ["TRACE", "CONNECT", "PROPFIND", "get", "LOCK"])
 @pytest.mark.parametrize("target", [LIST, ITEM, "/beta", "/beta/$metadata"])
 def test_method_that_the_gateway_knows_nothing_of(shared: Server, method: str, target: str) -> None:
     refused = shared.call(method, target, token=None)
     check(refused, 405, "Request_BadRequest", "Specified HTTP method is not allowed for the request target.")
     assert {each.strip() for each in refused.headers["allow"].split(",")} >= {"GET", "POST", "PATCH", "DELETE"}
+
+
+@pytest.mark.parametrize("target", [LIST, ITEM, "/beta", "/beta/$metadata"])
+def test_head_is_one_of_them_and_its_refusal_has_no_body(shared: Server, target: str) -> None:
+    refused, other = (shared.call(method, target, token=None) for method in ("HEAD", "LOCK"))
+    assert (refused.status, refused.body) == (405, b"")
+    assert {name: refused.headers[name] for name in ("allow", "content-length")} == {
+        name: other.headers[name] for name in ("allow", "content-length")
+    }
 
 
 @pytest.mark.parametrize(

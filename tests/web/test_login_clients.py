@@ -80,7 +80,7 @@ def assertion(client: Application, tenant: str, key: PrivateKey, header: dict[st
     return jws.serialize_compact(whole, msgspec.json.encode(said), jwk, [algorithm])
 
 
-def prove(visitor: Visitor, text: str, **changes: str) -> Any:
+def prove(visitor: Visitor, text: str, **changes: Any) -> Any:
     form = {
         "grant_type": "client_credentials",
         "scope": SCOPE,
@@ -171,6 +171,24 @@ def test_the_audience_is_the_token_endpoint_or_the_issuer(visitor: Visitor, end:
     ):
         text = assertion(client, tenant, rsa_key(), header, aud=audience, jti=f"{end}{at}")
         assert prove(visitor, text).status == 200
+
+
+@pytest.mark.parametrize("target", ["oauth2/v2.0/token", "v2.0"])
+def test_the_audience_is_not_what_a_request_calls_the_service(visitor: Visitor, target: str) -> None:
+    """Whoever gets an assertion that was made for them could pass it on here, under their own host's name."""
+    found = certificate(rsa_key())
+    client, _ = visitor.add_app(pem=pem(found))
+    audience = f"https://evil.example/{visitor.tenant.id}/{target}"
+    text = assertion(client, visitor.tenant.id, rsa_key(), {"x5t#S256": named(found)}, aud=audience)
+    assert prove(visitor, text, headers={"host": "evil.example"}).refusal == (401, "invalid_client", 700023)
+
+
+def test_the_clouds_issuer_is_good_on_any_host(visitor: Visitor) -> None:
+    found = certificate(rsa_key())
+    client, _ = visitor.add_app(pem=pem(found))
+    audience = f"https://login.microsoftonline.com/{visitor.tenant.id}/v2.0"
+    text = assertion(client, visitor.tenant.id, rsa_key(), {"x5t#S256": named(found)}, aud=audience)
+    assert prove(visitor, text, headers={"host": "inner.example"}).status == 200
 
 
 def _tamper(text: str) -> str:

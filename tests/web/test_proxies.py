@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from adjoin.config import BadConfig, Config, load
 from adjoin.web.errors import BadHost
-from adjoin.web.proxies import Proxies, origin_of
+from adjoin.web.proxies import Proxies, address_of, origin_of
 
 HOST: Final = "inner.example:8365"
 OWN: Final = f"http://{HOST}"
@@ -108,6 +108,51 @@ class TestSeveral:
     )
     def test_what_an_element_leaves_out_is_the_next_ones(self, text: str, expected: str) -> None:
         assert origin({"forwarded": text}) == expected
+
+
+class TestAddresses:
+    """`1.1.1.1` is the client, `10.…` are ours, `6.6.6.6` is what a client makes up."""
+
+    @pytest.mark.parametrize(
+        ("headers", "expected"),
+        [
+            ({}, "10.0.0.1"),
+            ({XFF: "1.1.1.1"}, "1.1.1.1"),
+            ({XFF: "6.6.6.6, 1.1.1.1"}, "1.1.1.1"),
+            ({XFF: "6.6.6.6, 1.1.1.1:4711, 10.0.0.2"}, "1.1.1.1"),
+            ({XFF: "10.0.0.9, 10.0.0.2"}, "10.0.0.9"),
+            ({XFF: "1.1.1.1, , 10.0.0.2"}, "10.0.0.2"),
+            ({XFF: ""}, "10.0.0.1"),
+            ({"forwarded": "for=1.1.1.1;proto=https"}, "1.1.1.1"),
+            ({"forwarded": "for=6.6.6.6, for=1.1.1.1;proto=https, for=10.0.0.2"}, "1.1.1.1"),
+            ({"forwarded": 'for="[2001:db8::17]:4711"'}, "2001:db8::17"),
+            ({"forwarded": "for=6.6.6.6, proto=https"}, "10.0.0.1"),
+            ({"forwarded": "for=6.6.6.6, proto=https, for=10.0.0.2"}, "10.0.0.2"),
+            ({"forwarded": "for=_hidden"}, "_hidden"),
+            ({"forwarded": ""}, "10.0.0.1"),
+        ],
+    )
+    def test_are_the_right_most_that_is_not_ours(self, headers: dict[str, str], expected: str) -> None:
+        assert address_of(headers, PROXY, LISTED) == expected
+
+    @pytest.mark.parametrize("told", [{XFP: "https"}, {XFH: "a.example"}])
+    def test_come_from_the_family_that_tells_scheme_and_host(self, told: dict[str, str]) -> None:
+        assert address_of({**told, XFF: "1.1.1.1", "forwarded": "for=6.6.6.6"}, PROXY, LISTED) == "1.1.1.1"
+        assert address_of({**told, "forwarded": "for=6.6.6.6"}, PROXY, LISTED) == "10.0.0.1"
+
+    def test_that_differ_between_the_families_are_none(self) -> None:
+        """One of them came from the client, and nothing tells which."""
+        assert address_of({XFF: "6.6.6.6", "forwarded": "for=1.1.1.1"}, PROXY, LISTED) == "10.0.0.1"
+        assert address_of({XFF: "1.1.1.1", "forwarded": "for=1.1.1.1"}, PROXY, LISTED) == "1.1.1.1"
+
+    def test_in_a_header_that_cannot_be_read_are_none(self) -> None:
+        assert address_of({"forwarded": 'for="'}, PROXY, LISTED) == "10.0.0.1"
+
+    @pytest.mark.parametrize("client", [("127.0.0.1", 1), ("6.6.6.6", 1)])
+    def test_of_proxies_off_the_list_are_not_believed(self, client: Any) -> None:
+        told = {XFF: "1.1.1.1", "forwarded": "for=1.1.1.1"}
+        assert address_of(told, client, LISTED) == client[0]
+        assert address_of(told, client, NONE) == client[0]
 
 
 class TestForwarded:

@@ -27,7 +27,8 @@ from adjoin.store.users import User
 
 __all__ = ["NOW", "READ", "WRITE", "Answer", "Visitor"]
 
-ORIGIN: Final = "https://sign-in.example:8443"
+OWN_HOST: Final = "sign-in.example"
+ORIGIN: Final = f"https://{OWN_HOST}:8443"
 GRAPH: Final = "https://graph.microsoft.com"
 DEFAULT: Final = f"{GRAPH}/.default openid profile offline_access"
 CALLBACK: Final = "https://app.example/back?kept=1"
@@ -103,7 +104,7 @@ class Visitor:
     """A service on data of its own, and one browser that visits it. Open while it is used as a context."""
 
     def __init__(self, folder: Path, **settings: Any) -> None:
-        self._server = Server(config_of(folder, **settings), seed=23)
+        self._server = Server(config_of(folder, **{"tls": True, "tls_names": (OWN_HOST,), **settings}), seed=23)
         self.application, self.config = self._server.application, self._server.config
         self.clock, self.random, self.world = self._server.clock, self._server.random, self._server.world
         self.run, self.write = self._server.run, self._server.write

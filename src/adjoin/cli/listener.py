@@ -33,6 +33,12 @@ LOOK_SECONDS: Final = 60.0
 # A server that cannot start does so in the first moments; what comes up in that time is there to stay.
 _COMING_UP: Final = 0.5
 _GRACE_SECONDS: Final = 10.0
+# HTTP/2 knows no end to a kept connection: its client is asked whether it lives, and is let go of after about as long
+# as one of HTTP/1.1. Programs that read nothing while they work on an answer have so long for it, too.
+_PING_MILLISECONDS: Final = 10_000
+_PONG_SECONDS: Final = 10
+# The server holds each answer that a client's window has no room for, as long as the client says that it lives.
+_STREAMS: Final = 32
 _LOG: Final = structlog.get_logger("adjoin.tls")
 
 
@@ -226,7 +232,12 @@ def _server(application: Application, config: Config, certificate: Certificate |
         backlog=1_024,
         backpressure=connections(),
         http1_settings=HTTP1Settings(header_read_timeout=15_000, max_buffer_size=MAX_HEADERS + MAX_TARGET + 8_192),
-        http2_settings=HTTP2Settings(max_headers_size=MAX_HEADERS + MAX_TARGET, max_concurrent_streams=128),
+        http2_settings=HTTP2Settings(
+            max_headers_size=MAX_HEADERS + MAX_TARGET,
+            max_concurrent_streams=_STREAMS,
+            keep_alive_interval=_PING_MILLISECONDS,
+            keep_alive_timeout=_PONG_SECONDS,
+        ),
         ssl_cert=certificate.chain if certificate else None,
         ssl_key=certificate.key if certificate else None,
         ssl_protocol_min=SSLProtocols.tls12,

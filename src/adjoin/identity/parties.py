@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Final
 
 import structlog
@@ -22,6 +21,8 @@ from adjoin.identity.verified import Proof, VerifiedTokens
 
 LEARN_SECONDS: Final = 2.0
 """How long a request with an unknown key waits for its issuer's keys, if they are being fetched at all."""
+LEARNERS: Final = 64
+"""How many requests may wait so at once. Anybody can make up a key: the others are refused without a wait."""
 _LONGEST_SLEEP: Final = 60.0
 
 
@@ -41,6 +42,7 @@ class Parties:
         self._now = now
         self._fetching: dict[str, asyncio.Task[bool]] = {}
         self._watching: asyncio.Task[None] | None = None
+        self._learners = 0
         self.tokens = VerifiedTokens(*self._trusts())
         """The tokens that were verified before."""
 
@@ -71,7 +73,8 @@ class Parties:
     async def learn(self, token: str, now: float) -> bool:
         """Whether there are new keys by which a token with an unknown key may be verified after all.
 
-        Waits for the keys of the token's issuer if they are being fetched, or may be by now; never for long.
+        Waits for the keys of the token's issuer if they are being fetched, or may be by now; never for long, nor with
+        many others.
         """
         if self._keys.changed(now, at_once=True):
             self._renew()
@@ -81,13 +84,20 @@ class Parties:
         if source is None:
             return False
         fetching = self._fetching.get(source.settings.name)
-        if fetching is None and not source.may_ask(now):
+        if self._learners >= LEARNERS or (fetching is None and not source.may_ask(now)):
             return False
-        with suppress(TimeoutError):
+        return await self._waited_for(fetching or self._fetch(source))
+
+    async def _waited_for(self, fetching: asyncio.Task[bool]) -> bool:
+        self._learners += 1
+        try:
             async with asyncio.timeout(LEARN_SECONDS):
                 # Shielded: one request that goes away must not end what others wait for.
-                return await asyncio.shield(fetching or self._fetch(source))
-        return False
+                return await asyncio.shield(fetching)
+        except TimeoutError:
+            return False
+        finally:
+            self._learners -= 1
 
     async def refresh_due(self) -> None:
         """Fetch the keys that are due now, all at the same time."""

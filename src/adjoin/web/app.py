@@ -6,6 +6,7 @@ Ids, limits, the route, the handler, and whatever is refused on the way; then th
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from functools import lru_cache
@@ -34,6 +35,7 @@ from adjoin.web.graph import Graph, located
 from adjoin.web.heads import Heads, Known, digest_of, own_id
 from adjoin.web.issuers import sources
 from adjoin.web.login import Login
+from adjoin.web.login.hosts import own_hosts
 from adjoin.web.meter import Meter, may_read
 from adjoin.web.proxies import Proxies, address_of, origin_of
 from adjoin.web.timing import Stopwatch
@@ -138,7 +140,8 @@ class Application:
             self._installation, self._parties, self._world, desk, self._deliveries, self._heads, throttle
         )
         self._deliveries.start()
-        self._login = Login(self._installation, self._world, config.national_cloud)
+        hosts = own_hosts(config, socket.gethostname())
+        self._login = Login(self._installation, self._world, config.national_cloud, hosts)
         self._connectors = ConnectorApi(self._installation, self._world, config.national_cloud)
 
     def _desk(self) -> Desk:
@@ -234,7 +237,8 @@ class Application:
                 self._has_sent = True
                 asyncio.get_running_loop().call_soon(self._begin_turn)
             await send({"type": "http.response.start", "status": status, "headers": headers})
-            await send({"type": "http.response.body", "body": response.body})
+            # HTTP/2 has no place for the body of an answer to HEAD, and the server would send it all the same.
+            await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else response.body})
             taken = time.perf_counter() - started
             meter.count(request.operation, status, taken)
             if self._logs or self._traces is not None:

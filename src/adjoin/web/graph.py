@@ -154,10 +154,18 @@ class Graph:
         try:
             proof = self.parties.prove(token, now)
         except UnknownKey:
-            if not await self.parties.learn(token, now):
+            if not await self._learned(request, token, now):
                 raise
             proof = self.parties.prove(token, now)
         return Known(proof)
+
+    async def _learned(self, request: Request, token: str, now: float) -> bool:
+        """Whether an issuer's new keys are there by now. While it is slow, nothing is worked on here."""
+        request.meter.waiting += 1
+        try:
+            return await self.parties.learn(token, now)
+        finally:
+            request.meter.waiting -= 1
 
     def _batch(self, request: Request, version: str, wanted: str | None) -> Batch:
         """A batch needs a good token; what else is checked, each of its requests is checked for."""

@@ -67,17 +67,38 @@ def origin_of(
 
 
 def address_of(headers: Mapping[str, str], client: Sequence[Any] | None, proxies: Proxies) -> str | None:
-    """The client's address: the peer's, or the right-most that a proxy on the list saw and that is none of theirs."""
-    address = str(client[0]) if client else None
+    """The client's address: the peer's, or the right-most that a proxy on the list saw and that is none of theirs.
+
+    The family of headers that tells scheme and host tells this, too. Where none does, proxies set the one list of
+    addresses or the other, and let the one that they do not set through: two that differ tell nothing.
+    """
+    peer = str(client[0]) if client else None
     if not proxies or not proxies.trusts_peer(client):
-        return address
-    for entry in reversed(_entries(headers.get("x-forwarded-for", ""))):
-        if not entry:
+        return peer
+    listed = _outermost(_entries(headers.get("x-forwarded-for", "")), proxies)
+    if _speaks_x(headers) or "forwarded" not in headers:
+        return listed or peer
+    try:
+        told = _outermost([each.get("for", "") for each in _elements(headers["forwarded"])], proxies)
+    except BadHost:
+        return peer
+    return told or peer if listed in (None, told) else peer
+
+
+def _outermost(nodes: Sequence[str], proxies: Proxies) -> str | None:
+    """The right-most node that is none of the proxies', or the last before one that is not told; None: none is."""
+    found = None
+    for node in reversed(nodes):
+        if not node:
             break
-        address = _without_port(entry)
-        if not proxies.trusts(address):
+        found = _without_port(node)
+        if not proxies.trusts(found):
             break
-    return address
+    return found
+
+
+def _speaks_x(headers: Mapping[str, str]) -> bool:
+    return "x-forwarded-proto" in headers or "x-forwarded-host" in headers
 
 
 def _told(headers: Mapping[str, str], proxies: Proxies) -> tuple[str | None, str | None]:
@@ -85,9 +106,9 @@ def _told(headers: Mapping[str, str], proxies: Proxies) -> tuple[str | None, str
 
     One family of headers is read and never both: most proxies that set the one let the other through from the client.
     """
-    scheme, host = headers.get("x-forwarded-proto"), headers.get("x-forwarded-host")
-    if scheme is None and host is None:
+    if not _speaks_x(headers):
         return _forwarded(headers.get("forwarded", ""), proxies)
+    scheme, host = headers.get("x-forwarded-proto"), headers.get("x-forwarded-host")
     clients = _entries(headers.get("x-forwarded-for", ""))
     return _counting(scheme, clients, proxies), _counting(host, clients, proxies)
 

@@ -17,6 +17,7 @@ from adjoin.web import failures
 from adjoin.web.exchange import Request, Response
 from adjoin.web.login import authorize, device, discovery, pages, token
 from adjoin.web.login.desk import Desk
+from adjoin.web.login.hosts import OwnHosts
 from adjoin.web.login.tickets import TicketKey
 
 _Endpoint = Callable[[Desk, Request, str], Awaitable[Response]]
@@ -54,11 +55,13 @@ def serves(parts: tuple[str, ...]) -> bool:
 
 
 class Login:
-    """The token service of an installation."""
+    """The token service of an installation; `hosts` are those that clients may mean by its own URL."""
 
-    def __init__(self, installation: Installation, world: World, cloud: Cloud = GLOBAL) -> None:
+    def __init__(
+        self, installation: Installation, world: World, cloud: Cloud = GLOBAL, hosts: OwnHosts | None = None
+    ) -> None:
         key = TicketKey.from_secret(installation.paging_key.secret)
-        self._desk = Desk(TokenService(installation, world, cloud), key)
+        self._desk = Desk(TokenService(installation, world, cloud), key, hosts or OwnHosts())
 
     async def respond(self, request: Request, parts: tuple[str, ...]) -> Response:
         """Answer a request for one of the endpoints, and refuse in Entra's form. Raises MethodNotAllowed."""

@@ -13,6 +13,7 @@ from adjoin.service.sign_in_record import Record
 from adjoin.store.tenants import Tenant
 from adjoin.web.errors import MethodNotAllowed
 from adjoin.web.exchange import Request, Response
+from adjoin.web.login.hosts import OwnHosts
 from adjoin.web.login.tickets import LASTS, Browser, Ticket, TicketKey, browser_of, cookie
 
 # From one address: wrong user codes, and sign-ins of devices that are begun; neither takes more than a connection.
@@ -22,10 +23,11 @@ BEGUN: Final = Patience(300, 60, 60)  # in a minute
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """The token service, the key of its forms, and its counts of who tried what."""
+    """The token service, the key of its forms, the hosts that are its own, and its counts of who tried what."""
 
     service: TokenService
     key: TicketKey
+    hosts: OwnHosts
     people: People = field(default_factory=People)
     polls: Polls = field(default_factory=Polls)
     codes: Attempts = field(default_factory=Attempts)

@@ -14,6 +14,7 @@ from adjoin.service.sign_in import SignInRefusal
 from adjoin.service.sign_in_clients import ASSERTION_TYPE, Offered, missing
 from adjoin.store.tenants import Tenant
 from adjoin.web.exchange import Request
+from adjoin.web.login.hosts import OwnHosts
 
 _FORM: Final = "application/x-www-form-urlencoded"
 _MAX_FIELDS: Final = 64
@@ -58,7 +59,9 @@ def scope_of(form: Mapping[str, str], v2: bool, person: bool = False) -> str:
     return f"{whole} openid profile offline_access" if person else whole
 
 
-def offered(request: Request, form: Mapping[str, str], tenant: Tenant, name: str, cloud: Cloud) -> Offered:
+def offered(
+    request: Request, form: Mapping[str, str], tenant: Tenant, name: str, cloud: Cloud, hosts: OwnHosts
+) -> Offered:
     """What a token request says of its client (RFC 6749, 2.3.1; RFC 7523, 2.2). Raises SignInRefusal."""
     client_id, secret, assertion = form.get("client_id"), form.get("client_secret"), form.get("client_assertion")
     scheme, _, credentials = request.authorization.partition(" ")
@@ -74,14 +77,17 @@ def offered(request: Request, form: Mapping[str, str], tenant: Tenant, name: str
         client_id or None,
         secret,
         assertion,
-        _audiences(request.origin, tenant, name, cloud),
+        _audiences(request.origin if hosts.hold(request.origin) else None, tenant, name, cloud),
         hashlib.sha256(asking.encode("utf-8", "surrogatepass")).digest(),
     )
 
 
-def _audiences(origin: str, tenant: Tenant, name: str, cloud: Cloud) -> frozenset[str]:
-    """What an assertion's `aud` may be: the token endpoints and issuers, as Entra takes them."""
-    names = (name, tenant.id, tenant.name)
+def _audiences(origin: str | None, tenant: Tenant, name: str, cloud: Cloud) -> frozenset[str]:
+    """What an assertion's `aud` may be: the token endpoints and issuers, as Entra takes them.
+
+    `origin` is our own URL, None where it is only what the client calls it.
+    """
+    names = () if origin is None else (name, tenant.id, tenant.name)
     ends = ("oauth2/v2.0/token", "oauth2/token", "v2.0")
     ours = {f"{origin}/{each}/{end}" for each in names for end in ends}
     return frozenset({*ours, cloud.issuer("2.0", tenant.id)})

@@ -48,7 +48,7 @@ async def token(desk: Desk, request: Request, name: str, v2: bool) -> Response:
     tenant = await known_tenant(desk.service, name, application_alone=wanted == _APPLICATION)
     if grant is None:
         raise SignInRefusal("unsupported_grant_type", 70003, f"The grant type '{wanted[:64]}' is not supported.")
-    who = offered(request, form, tenant, name, desk.service.cloud)
+    who = offered(request, form, tenant, name, desk.service.cloud, desk.hosts)
     try:
         client = await proven(desk.service, tenant, who)
         if client.connector and wanted != _APPLICATION:
