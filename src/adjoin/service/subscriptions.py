@@ -15,19 +15,20 @@ from urllib.parse import urlsplit, urlunsplit
 from weakref import WeakValueDictionary
 
 from adjoin import model
-from adjoin.identity.caller import Caller
+from adjoin.identity.caller import Caller, Kind
 from adjoin.identity.issuer import CLI_CLIENT
 from adjoin.odata.values import TICKS_PER_SECOND, BadValue, Instant, fold, parse_guid
 from adjoin.service import notices, removal, repeats
 from adjoin.service.courier import Answer, Carry, TooSlow, Unreachable
+from adjoin.service.deliveries import WARN
 from adjoin.service.entities import Change
 from adjoin.service.errors import NotFound, NotSubscribed
-from adjoin.service.receivers import Allowed
+from adjoin.service.receivers import Allowed, host_of
 from adjoin.service.world import World
 from adjoin.store import changes, deliveries, rows
 from adjoin.store.columns import Row, Stored, Value
 from adjoin.store.database import Session
-from adjoin.store.deliveries import Lease
+from adjoin.store.deliveries import Lease, Maker
 from adjoin.store.tables import table_of
 
 MAX_MINUTES: Final = 4_230
@@ -112,7 +113,7 @@ async def _make(desk: Desk, change: Change, caller: Caller, values: Mapping[str,
     for url in dict.fromkeys(str(whole[name]) for name in _URLS if whole[name] is not None):
         async with desk.questions.turn(change.tenant.number):
             await _ask(desk, url)
-    tenant, registered = change.tenant.number, caller.issuer is None and caller.client_id != CLI_CLIENT
+    tenant, maker = change.tenant.number, _maker(caller)
     await _drop_removed(change)
 
     async def act(session: Session) -> Stored | None:
@@ -127,7 +128,9 @@ async def _make(desk: Desk, change: Change, caller: Caller, values: Mapping[str,
         if made is None:
             raise LookupError("a new id was there already")
         position = (await changes.counter(session, tenant)).last
-        await deliveries.add(session, tenant, str(whole["id"]), position, registered=registered)
+        key, host = str(whole["id"]), host_of(str(whole["notificationUrl"]))
+        warned = _warned_at(whole["expirationDateTime"], change.ticks)
+        await deliveries.add(session, tenant, key, position, maker=maker, host=host, event_due=warned)
         await change.record(session, _ENTITY, "Create", None, _without_queries(made.row))
         return made
 
@@ -164,12 +167,14 @@ async def renew(change: Change, caller: Caller, key: str, values: Mapping[str, V
 
     async def act(session: Session) -> Stored | None:
         found = await _own(session, tenant, caller, key)
-        if (ends := values.get("expirationDateTime")) is not None:
+        ends = values.get("expirationDateTime")
+        if ends is not None:
             _check_end(ends, change.now)
         change.check(found.version)
         changed = await rows.update(session, _TABLE, tenant, _id(found), values) if values else found
         if values and changed is not None:
-            await deliveries.renewed(session, tenant, _id(found))
+            host = host_of(str(found.row[_AT["notificationUrl"]]))
+            await deliveries.renewed(session, tenant, _id(found), host, _warned_at(ends, change.ticks))
             before, after = _without_queries(found.row), _without_queries(changed.row)
             await change.record(session, _ENTITY, "Patch", before, after)
         return changed
@@ -228,6 +233,21 @@ async def _own(session: Session, tenant: int, caller: Caller, key: str) -> Store
     if found is None or fold(str(found.row[_AT["applicationId"]])) != fold(caller.client_id):
         raise NotFound
     return found
+
+
+def _maker(caller: Caller) -> Maker:
+    registered = caller.issuer is None and caller.client_id != CLI_CLIENT
+    return Maker(registered, registered and caller.kind is Kind.DELEGATED)
+
+
+def _warned_at(ends: Value, now: int) -> int:
+    """When a subscription is told that it has to be renewed: a while before its end, and not before half of its time.
+
+    All in ticks.
+    """
+    if not isinstance(ends, Instant):
+        raise LookupError("the end of a subscription is an instant")
+    return ends.ticks - min(WARN, (ends.ticks - now) // 2)
 
 
 def _id(found: Stored) -> str:
