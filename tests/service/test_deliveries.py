@@ -15,7 +15,7 @@ from tests.service.test_delta import hear
 from adjoin.odata.values import TICKS_PER_SECOND, Instant
 from adjoin.service.courier import Answer
 from adjoin.service.deliveries import AT_ONCE, BATCH, GIVE_UP
-from adjoin.service.slots import PER_HOST, SHARED, SHARED_OF_HOST
+from adjoin.service.slots import SHARED, SHARED_OF_HOST
 from adjoin.store import applications
 from adjoin.store.tenants import ACTIVE, NO_LICENCE
 
