@@ -5,14 +5,11 @@ Source: Graph's pages on subscriptions; what they leave to each resource is deci
 
 from __future__ import annotations
 
-import asyncio
 import hmac
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
-from weakref import WeakValueDictionary
 
 from adjoin import model
 from adjoin.identity.caller import Caller, Kind
@@ -23,6 +20,7 @@ from adjoin.service.courier import Answer, Carry, TooSlow, Unreachable
 from adjoin.service.deliveries import WARN
 from adjoin.service.entities import Change
 from adjoin.service.errors import NotFound, NotSubscribed
+from adjoin.service.questions import Gone, Questions
 from adjoin.service.receivers import Allowed, host_of
 from adjoin.service.world import World
 from adjoin.store import changes, deliveries, rows
@@ -36,11 +34,6 @@ MAX_MINUTES: Final = 4_230
 
 MAX_PER_TENANT: Final = 5_000
 
-QUESTIONS: Final = 16
-"""How many receivers are asked for their consent at a time."""
-
-QUESTIONS_OF_TENANT: Final = 4
-
 _ENTITY: Final = model.SUBSCRIPTION
 _TABLE: Final = table_of(_ENTITY)
 _FOLLOWED: Final = table_of(model.CONNECTOR)
@@ -48,25 +41,6 @@ _AT: Final = {each.name: at for at, each in enumerate(_ENTITY.properties)}
 _URLS: Final = ("notificationUrl", "lifecycleNotificationUrl")
 _TLS: Final = ("v1_2", "v1_3")
 _BEHIND_ALL_KEYS: Final = "~"
-
-
-class Questions:
-    """Turns of those who ask receivers for their consent, on one event loop.
-
-    So many are asked at a time, and fewer by one tenant: receivers that never answer hold up the subscriptions of their
-    tenant alone, and no deliveries.
-    """
-
-    def __init__(self) -> None:
-        self._all = asyncio.Semaphore(QUESTIONS)
-        self._of: WeakValueDictionary[int, asyncio.Semaphore] = WeakValueDictionary()
-
-    @asynccontextmanager
-    async def turn(self, tenant: int) -> AsyncIterator[None]:
-        """Waits for its turn."""
-        own = self._of.setdefault(tenant, asyncio.Semaphore(QUESTIONS_OF_TENANT))
-        async with own, self._all:
-            yield
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,15 +53,17 @@ class Desk:
     questions: Questions = field(default_factory=Questions)
 
 
-async def create(desk: Desk, change: Change, caller: Caller, values: Mapping[str, Value]) -> Stored:
-    """A new subscription, once its receivers have answered, which may take seconds. Raises NotSubscribed.
+async def create(desk: Desk, change: Change, caller: Caller, values: Mapping[str, Value], gone: Gone) -> Stored:
+    """A new subscription, once its receivers have answered, which may take seconds.
+
+    Raises NotSubscribed; Overloaded where too many wait for theirs; NobodyWaits when who asked for it is `gone` before.
 
     Who sends the same request again gets the same subscription, whatever its receivers answer by then.
     """
     made = await _made_before(change)
     if made is None:
         try:
-            made = await _make(desk, change, caller, values)
+            made = await _make(desk, change, caller, values, gone)
         except NotSubscribed:
             # The first sending may have been under way still when this one came.
             made = await _made_before(change)
@@ -107,12 +83,9 @@ async def _made_before(change: Change) -> Stored | None:
     return before.outcome if before is not None else None
 
 
-async def _make(desk: Desk, change: Change, caller: Caller, values: Mapping[str, Value]) -> Stored:
+async def _make(desk: Desk, change: Change, caller: Caller, values: Mapping[str, Value], gone: Gone) -> Stored:
     whole = _whole(desk, caller, values, change.now)
-    await _check_number(change.database.reader, change.tenant.number)
-    for url in dict.fromkeys(str(whole[name]) for name in _URLS if whole[name] is not None):
-        async with desk.questions.turn(change.tenant.number):
-            await _ask(desk, url)
+    await desk.questions.ask(change.tenant.number, lambda: _ask_all(desk, change, whole), gone)
     tenant, maker = change.tenant.number, _maker(caller)
     await _drop_removed(change)
 
@@ -138,6 +111,13 @@ async def _make(desk: Desk, change: Change, caller: Caller, values: Mapping[str,
     if made is None:
         raise LookupError("a create gives what it made")
     return made
+
+
+async def _ask_all(desk: Desk, change: Change, whole: Mapping[str, Value]) -> None:
+    await _check_number(change.database.reader, change.tenant.number)
+    for url in dict.fromkeys(str(whole[name]) for name in _URLS if whole[name] is not None):
+        async with desk.questions.turn(change.tenant.number):
+            await _ask(desk, url)
 
 
 async def _drop_removed(change: Change) -> None:
