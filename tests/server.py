@@ -299,7 +299,12 @@ async def exchange(application: Application_, scope: Mapping[str, Any], body: Se
     sent: list[Mapping[str, Any]] = []
 
     async def receive() -> Mapping[str, Any]:
-        return waiting.pop(0) if waiting else {"type": "http.disconnect"}
+        if waiting:
+            return waiting.pop(0)
+        if body:
+            # Who has sent all of it stays for the answer.
+            await asyncio.Event().wait()
+        return {"type": "http.disconnect"}
 
     async def send(message: Mapping[str, Any]) -> None:
         sent.append(message)

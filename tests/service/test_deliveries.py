@@ -13,8 +13,9 @@ from tests.server import LIST, Server
 from tests.service.test_delta import hear
 
 from adjoin.odata.values import TICKS_PER_SECOND, Instant
-from adjoin.service.courier import CONNECTIONS, Answer
-from adjoin.service.deliveries import AT_ONCE, BATCH, GIVE_UP, PER_HOST
+from adjoin.service.courier import Answer
+from adjoin.service.deliveries import AT_ONCE, BATCH, GIVE_UP
+from adjoin.service.slots import SHARED, SHARED_OF_HOST
 from adjoin.store import applications
 from adjoin.store.tenants import ACTIVE, NO_LICENCE
 
@@ -450,7 +451,7 @@ def test_a_service_delivers_by_itself(opens: Opens, hooks: Hooks) -> None:
     assert hooks.told() == [("created", key)]
 
 
-@pytest.mark.parametrize(("hosts", "most"), [(1, PER_HOST), (6, CONNECTIONS)])
+@pytest.mark.parametrize(("hosts", "most"), [(1, SHARED_OF_HOST), (6, SHARED)])
 def test_few_run_at_a_time_of_one_host_and_of_all(opens: Opens, hooks: Hooks, hosts: int, most: int) -> None:
     server = opened(opens, hooks, webhook_allow=("*.example",))
     for number in range(120):
@@ -468,7 +469,7 @@ def test_few_run_at_a_time_of_one_host_and_of_all(opens: Opens, hooks: Hooks, ho
 
     async def act() -> None:
         deliveries._carry = carry
-        for _ in range(CONNECTIONS // AT_ONCE):
+        for _ in range(SHARED // AT_ONCE):
             await deliveries.look()
         await enough.wait()
         await deliveries.look()

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from typing import Any, Final
 
 import pytest
 from tests.conftest import Opens
 from tests.hooks import LIFECYCLE, SUBSCRIPTIONS, URL, Hooks, asked, deliver, opened, subscribe
-from tests.server import LIST, NOWHERE, ORIGIN, READ, SUBJECT, Answer, Server
+from tests.server import LIST, NOWHERE, ORIGIN, READ, SUBJECT, Answer, Server, scope_of
 
 from adjoin.service import courier, subscriptions
 from adjoin.service.courier import TooSlow, Unreachable
+from adjoin.service.questions import PLACES_OF_TENANT, QUESTIONS_OF_TENANT
 
 FAILED: Final = "Subscription validation request failed."
 
@@ -72,33 +73,112 @@ def test_a_tenant_has_no_more_than_its_number(server: Server, monkeypatch: pytes
     refused(server.call("POST", SUBSCRIPTIONS, asked(server)), "The tenant has 3 subscriptions")
 
 
-def test_a_tenant_asks_few_receivers_at_a_time_and_holds_up_no_other(opens: Opens, hooks: Hooks) -> None:
-    asking, most, silent = 0, 0, asyncio.Event()
+class TestReceiversThatDoNotAnswer:
+    @pytest.fixture
+    def silent(self) -> asyncio.Event:
+        """When they do answer."""
+        return asyncio.Event()
 
-    async def carry(url: str, body: bytes, content_type: str) -> courier.Answer:
-        nonlocal asking, most
-        if "silent" in url:
-            asking += 1
-            most = max(most, asking)
-            await silent.wait()
-            asking -= 1
-        return await hooks(url, body, content_type)
+    @pytest.fixture
+    def asking(self) -> list[int]:
+        """How many were being asked, each time one more was."""
+        return []
 
-    server = opens(carry=carry, webhook_allow=("*.example",))
-    other = server.add_tenant("other")
-    tokens = [server.token(tenant=each) for each in (None, other)]
+    @pytest.fixture
+    def waiting(self, opens: Opens, hooks: Hooks, silent: asyncio.Event, asking: list[int]) -> Server:
+        under_way = 0
 
-    async def act() -> list[int]:
-        bodies = [asked(server, notificationUrl=f"https://silent.example/{number}") for number in range(30)]
-        waiting = [
-            asyncio.ensure_future(server.answer("POST", SUBSCRIPTIONS, each, token=tokens[0])) for each in bodies
-        ]
-        made = await server.answer("POST", SUBSCRIPTIONS, asked(server), token=tokens[1])
-        silent.set()
-        return [made.status, *(each.status for each in await asyncio.gather(*waiting))]
+        async def carry(url: str, body: bytes, content_type: str) -> courier.Answer:
+            nonlocal under_way
+            if "silent" in url:
+                under_way += 1
+                asking.append(under_way)
+                try:
+                    await silent.wait()
+                finally:
+                    under_way -= 1
+            return await hooks(url, body, content_type)
 
-    assert server.run(act()) == [201] * 31
-    assert most == subscriptions.QUESTIONS_OF_TENANT
+        return opens(carry=carry, webhook_allow=("*.example",))
+
+    def test_a_tenant_asks_few_at_a_time_has_few_wait_and_holds_up_no_other(
+        self, waiting: Server, silent: asyncio.Event, asking: list[int]
+    ) -> None:
+        other = waiting.add_tenant("other")
+        tokens = [waiting.token(tenant=each) for each in (None, other)]
+
+        async def act() -> list[int]:
+            tasks = asks_silent(waiting, 30, tokens[0])
+            made = await waiting.answer("POST", SUBSCRIPTIONS, asked(waiting), token=tokens[1])
+            silent.set()
+            return [made.status, *(each.status for each in await asyncio.gather(*tasks))]
+
+        made, *others = waiting.run(act())
+        assert made == 201
+        assert sorted(others) == [201] * PLACES_OF_TENANT + [503] * (30 - PLACES_OF_TENANT)
+        assert max(asking) == QUESTIONS_OF_TENANT
+
+    def test_who_waits_does_not_count_as_work(self, waiting: Server, silent: asyncio.Event) -> None:
+        token, meter = waiting.token(), waiting.application._meter
+
+        async def act() -> tuple[int, int]:
+            tasks = asks_silent(waiting, 3, token)
+            await until(lambda: meter.waiting == 3)
+            counted = meter.under_way - meter.waiting
+            silent.set()
+            await asyncio.gather(*tasks)
+            return counted, meter.waiting
+
+        assert waiting.run(act()) == (0, 0)
+
+    def test_who_has_left_waits_no_more(self, waiting: Server, asking: list[int]) -> None:
+        token, meter = waiting.token(), waiting.application._meter
+        body, left = json.dumps(asked(waiting, notificationUrl="https://silent.example/")).encode(), asyncio.Event()
+        pairs = [("host", "x"), ("content-type", "application/json"), ("authorization", f"Bearer {token}")]
+        messages = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def receive() -> MutableMapping[str, Any]:
+            if messages:
+                return messages.pop()
+            await left.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(_: object) -> None:
+            raise AssertionError("nobody is there to be answered")
+
+        async def act() -> int:
+            task = asyncio.ensure_future(waiting.application(scope_of("POST", SUBSCRIPTIONS, pairs), receive, send))
+            await until(lambda: bool(asking))
+            left.set()
+            await task
+            return meter.under_way
+
+        assert waiting.run(act()) == 0
+        assert waiting.call("GET", SUBSCRIPTIONS).json["value"] == []
+
+    def test_nobody_waits_for_them_while_the_service_stops(self, waiting: Server, asking: list[int]) -> None:
+        token = waiting.token()
+
+        async def act() -> list[int]:
+            tasks = asks_silent(waiting, 6, token)
+            await until(lambda: len(asking) == QUESTIONS_OF_TENANT)
+            waiting.application._graph.desk.questions.close()  # type: ignore[union-attr]
+            tasks += asks_silent(waiting, 1, token)
+            return [each.status for each in await asyncio.gather(*tasks)]
+
+        assert waiting.run(act()) == [503] * 7
+
+
+def asks_silent(server: Server, number: int, token: str) -> list[asyncio.Future[Answer]]:
+    """So many requests for subscriptions whose receivers do not answer."""
+    bodies = [asked(server, notificationUrl=f"https://silent.example/{each}") for each in range(number)]
+    return [asyncio.ensure_future(server.answer("POST", SUBSCRIPTIONS, each, token=token)) for each in bodies]
+
+
+async def until(met: Callable[[], bool]) -> None:
+    """Let the event loop turn until something is so."""
+    while not met():  # noqa: ASYNC110 - what is waited for tells nobody
+        await asyncio.sleep(0)
 
 
 def test_the_secret_of_the_client_is_shown_in_no_later_answer(server: Server) -> None:

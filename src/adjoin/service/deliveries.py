@@ -2,39 +2,38 @@
 
 The database says what is to be delivered and how far it has come, so that nothing is lost with this process. What the
 clock alone changes is put into the log at the moment it happens: the earliest such moment is known, and waited for.
+Tenants take turns (`slots.py`), and so do the subscriptions of one: who was told longest ago comes first.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import Counter
+from collections import deque
 from collections.abc import Sequence
 from enum import Enum
-from functools import lru_cache, partial
-from typing import Final
-from urllib.parse import urlsplit
+from functools import partial
+from typing import Final, NamedTuple
 
 import structlog
 
 from adjoin import model
 from adjoin.odata.values import TICKS_PER_SECOND, Instant
 from adjoin.service import notices
-from adjoin.service.courier import CONNECTIONS, SECONDS, Carry, Unreachable
+from adjoin.service.courier import SECONDS, Carry, Unreachable
+from adjoin.service.receivers import host_of
 from adjoin.service.removal import SKEW
+from adjoin.service.slots import Slots
 from adjoin.service.world import World
 from adjoin.store import changes, deliveries, revocations
 from adjoin.store.changes import Change
 from adjoin.store.database import Database, Session, StoreRefusal
-from adjoin.store.deliveries import Clock, Delivery, Lease, Outcome
+from adjoin.store.deliveries import NEVER, Clock, Delivery, Lease, Outcome
 from adjoin.store.tables import table_of
 from adjoin.store.tenants import find_by_number
 
 BATCH: Final = 100
 """How many changes one notification tells of at most."""
-
-PER_HOST: Final = 16
-"""How many receivers of one host are told at a time."""
 
 AT_ONCE: Final = 16
 """How many are begun with at one look, so that the requests that are served meanwhile come between."""
@@ -51,12 +50,15 @@ LEASE: Final = 30 * TICKS_PER_SECOND
 NOTICED: Final = 2.0
 """Seconds in which every node that lives has noticed that a subscription is no more, and stopped telling it."""
 
-_LATER: Final = 60 * TICKS_PER_SECOND
 _LONGEST_WAIT: Final = 600.0
 _LOOK_AGAIN: Final = 1.0
 _PAUSE: Final = 0.05
 _TURNS_AT_ONCE: Final = 1_000
-_DUE_AT_ONCE: Final = (64, 1_000)
+_DROPPED_AT_ONCE: Final = 256
+_CHORES: Final = TICKS_PER_SECOND
+_GONE: Final = 30 * TICKS_PER_SECOND
+"""How often those are looked for whose application or person is no more."""
+_GONE_AT_ONCE: Final = 256
 _TABLE: Final = table_of(model.CONNECTOR)
 _BEHIND_ALL_KEYS: Final = "~"
 
@@ -66,7 +68,16 @@ class Standing(Enum):
 
     GOOD = "good"
     WAITS = "its tenant has no licence"
-    ENDED = "its application is no more"
+    ENDED = "its application, or the person who made it by that, is no more"
+
+
+class _Happened(NamedTuple):
+    """What a subscription has still to hear of itself, whether it was warned of its end, and when it is told more."""
+
+    owed: str | None
+    warned: bool
+    due: int
+    attempts: int
 
 
 class Deliveries:
@@ -78,9 +89,11 @@ class Deliveries:
         self._carry = carry
         self._holder = world.new_request_id()
         self._running: dict[tuple[int, str], asyncio.Task[None]] = {}
-        self._hosts: Counter[str] = Counter()
+        self._slots = Slots()
         self._next_turns: dict[int, int] = {}
-        self._looked: int = 0
+        self._done = 0
+        """When the chores were done last."""
+        self._asked = 0
         self._wake = asyncio.Event()
         self._looking = asyncio.Lock()
         self._loop: asyncio.Task[None] | None = None
@@ -145,22 +158,69 @@ class Deliveries:
         async with self._looking:
             reader, now = self._database.reader, self._now()
             await self._stop_where_ended()
-            subscribed = await deliveries.tenants(reader)
-            if not subscribed:
-                return
-            if await deliveries.any_ended(reader, now):
-                await self._database.write(lambda session: deliveries.drop_ended(session, now))
-            set_back = now < self._looked
-            for tenant in subscribed:
-                await self._note_turns(tenant, now, set_back=set_back)
-            self._looked = now
-            for most in _DUE_AT_ONCE:
-                due = await deliveries.due(reader, _clock(now), now + WARN, most)
-                chosen = self._chosen(due)
-                # What is first in line may be of hosts that are told as much as they can be; others are behind it.
-                if len(due) < most or len(chosen) == self._room():
+            # A look is taken with each change, and all of this waits for the clock alone.
+            if not 0 <= now - self._done < _CHORES:
+                await self._do_chores(now)
+            lines: list[deque[Delivery]] = []
+            last = dict(await deliveries.ready(reader, _clock(now)))
+            for number in self._slots.in_turn(last):
+                if len(lines) == AT_ONCE:
                     break
-            await self._begin(chosen, now)
+                if self._slots.free(number):
+                    lines += await self._line(number, last[number], now)
+            await self._begin(self._chosen(lines), now)
+
+    async def _line(self, number: int, last: int, now: int) -> list[deque[Delivery]]:
+        """The line of a tenant's subscriptions that can be told something now, if there are any."""
+        tenant = await find_by_number(self._database.reader, number)
+        if tenant is None or not tenant.licensed(self._world.now()):
+            return []
+        full = self._slots.full(number)
+        found = await deliveries.due(self._database.reader, tenant, last, _clock(now), AT_ONCE, full)
+        return [deque(found)] if found else []
+
+    # --- what waits for the clock alone
+
+    async def _do_chores(self, now: int) -> None:
+        reader, set_back = self._database.reader, now < self._done
+        if set_back or not self._done:
+            await self._hasten(now)
+        subscribed = await deliveries.tenants(reader, now)
+        for tenant, ended in subscribed:
+            if ended:
+                await self._drop_ended(tenant, now)
+            await self._note_turns(tenant, now, set_back=set_back)
+        self._slots.forget(tenant for tenant, _ in subscribed)
+        if subscribed and not 0 <= now - self._asked < _GONE:
+            self._asked = now
+            await self._find_gone()
+        self._done = now
+
+    async def _hasten(self, now: int) -> None:
+        if await deliveries.put_off(self._database.reader, _clock(now)):
+            await self._database.write(lambda session: deliveries.hasten(session, _clock(now)))
+
+    async def _drop_ended(self, tenant: int, now: int) -> None:
+        async def act(session: Session) -> int:
+            return await deliveries.drop_ended(session, tenant, now, _DROPPED_AT_ONCE)
+
+        while await self._database.write(act) == _DROPPED_AT_ONCE:
+            pass
+
+    async def _find_gone(self) -> None:
+        """Have those told of their end whose application or person is no more, though nothing else is to be told."""
+        try:
+            gone = await deliveries.gone(self._database.scanner, notices.REMOVED, _GONE_AT_ONCE)
+        except StoreRefusal as refusal:
+            self._log.warning("not looked for applications that are gone", why=refusal.message)
+            return
+
+        async def act(session: Session) -> None:
+            for tenant, subscription in gone:
+                await deliveries.owe(session, tenant, subscription, notices.REMOVED)
+
+        if gone:
+            await self._database.write(act)
 
     async def _stop_where_ended(self) -> None:
         """Stop telling subscriptions that another node has deleted, or has taken over."""
@@ -168,8 +228,6 @@ class Deliveries:
             held = await deliveries.leased(self._database.reader, self._holder)
             for key in self._running.keys() - held:
                 self._running[key].cancel()
-
-    # --- what the clock does
 
     async def _note_turns(self, tenant: int, now: int, *, set_back: bool) -> None:
         """Put into the log what the clock has done; nothing is looked up before something can have happened."""
@@ -185,41 +243,40 @@ class Deliveries:
 
     # --- deliveries
 
-    def _chosen(self, due: Sequence[Delivery]) -> list[Delivery]:
-        """Those that can begin now: none that runs already, and so many at a time, of all and of one host."""
+    def _chosen(self, lines: Sequence[deque[Delivery]]) -> list[Delivery]:
+        """Those that can begin now, one of each line after another: none that runs already, and each with a slot."""
         chosen: list[Delivery] = []
-        hosts = self._hosts.copy()
-        for each in due:
-            if len(chosen) == self._room():
-                break
-            host = _host(each.url)
-            if (each.tenant, each.subscription) not in self._running and hosts[host] < PER_HOST:
-                hosts[host] += 1
+        waiting = deque(lines)
+        while waiting and len(chosen) < AT_ONCE:
+            line = waiting.popleft()
+            each = line.popleft()
+            if (each.tenant, each.subscription) not in self._running and self._slots.take(each.tenant, _at(each)):
                 chosen.append(each)
+            if line:
+                waiting.append(line)
         return chosen
-
-    def _room(self) -> int:
-        return min(AT_ONCE, CONNECTIONS - len(self._running))
 
     async def _begin(self, chosen: Sequence[Delivery], now: int) -> None:
         if not chosen:
             return
-        claimed = await self._database.write(
-            lambda session: deliveries.claim(session, chosen, self._holder, _clock(now), now + LEASE)
-        )
+        claimed: set[tuple[int, str]] = set()
+        try:
+            claimed = await self._database.write(
+                lambda session: deliveries.claim(session, chosen, self._holder, _clock(now), now + LEASE)
+            )
+        finally:
+            for each in chosen:
+                if (each.tenant, each.subscription) not in claimed:
+                    self._slots.give_back(each.tenant, _at(each))
         for each in chosen:
             if (each.tenant, each.subscription) in claimed:
-                self._hosts[_host(each.url)] += 1
                 task = asyncio.get_running_loop().create_task(self._deliver(each))
                 self._running[each.tenant, each.subscription] = task
                 # Not within the task: one that is cancelled before its first step runs nothing of its own.
                 task.add_done_callback(partial(self._ended, each))
 
     def _ended(self, delivery: Delivery, _: asyncio.Task[None]) -> None:
-        host = _host(delivery.url)
-        self._hosts[host] -= 1
-        if not self._hosts[host]:
-            del self._hosts[host]
+        self._slots.give_back(delivery.tenant, _at(delivery))
         del self._running[delivery.tenant, delivery.subscription]
         self._wake.set()
 
@@ -237,27 +294,35 @@ class Deliveries:
             self._log.error("fault", subscription=delivery.subscription, exc_info=error)
 
     async def _attempt(self, delivery: Delivery) -> Outcome | None:
-        """One attempt to tell a subscription what is next; None: it is to be removed."""
+        """One attempt to tell a subscription what is next; None: it is to be removed.
+
+        Changes come first: a receiver of lifecycle events that does not answer is tried again at times of its own.
+        """
         now = self._now()
         standing = await self._standing(delivery)
-        if standing is Standing.ENDED:
-            await self._tell(delivery, notices.REMOVED)
+        if standing is Standing.ENDED and (
+            delivery.lifecycle_url is None or await self._tell(delivery, notices.REMOVED) is not None
+        ):
             return None
-        if standing is Standing.WAITS:
-            later = now + _LATER
-            return Outcome(delivery.position, delivery.attempts, later, delivery.owed, delivery.warned)
-        owed, warned = await self._lifecycle(delivery, now)
-        behind = now + _LATER if (owed or warned is None) and delivery.lifecycle_url else 0
-        found = await changes.after(self._database.reader, delivery.tenant, delivery.position, delivery.last, BATCH)
-        if await self._sent(delivery, found):
-            position = found[-1].sequence if found else delivery.last
-            return Outcome(position, 0, behind, owed, bool(warned))
-        attempts = delivery.attempts + 1
-        lost = [each.sequence for each in found if each.ticks <= now - GIVE_UP]
-        if lost and delivery.lifecycle_url is not None:
-            owed = notices.MISSED
-        position = max(lost, default=delivery.position)
-        return Outcome(position, attempts, now + self._wait(attempts), owed, bool(warned))
+        happened = _Happened(delivery.owed, delivery.warned, delivery.event_due, delivery.event_attempts)
+        if standing is not Standing.GOOD:
+            return Outcome(delivery.position, delivery.attempts, now, *happened)
+        position, attempts, due = delivery.position, delivery.attempts, now
+        if delivery.behind:
+            found = await changes.after(self._database.reader, delivery.tenant, position, delivery.last, BATCH)
+            sent = await self._sent(delivery, found)
+            if sent:
+                position, attempts = found[-1].sequence if found else delivery.last, 0
+            elif sent is False:
+                attempts += 1
+                due = now + self._wait(attempts)
+                if lost := [each.sequence for each in found if each.ticks <= now - GIVE_UP]:
+                    position = max(lost)
+                    if delivery.lifecycle_url is not None:
+                        happened = happened._replace(owed=notices.MISSED, due=now, attempts=0)
+        if delivery.event:
+            happened = await self._lifecycle(delivery, happened)
+        return Outcome(position, attempts, due, *happened)
 
     async def _standing(self, delivery: Delivery) -> Standing:
         reader = self._database.reader
@@ -266,45 +331,61 @@ class Deliveries:
             return Standing.WAITS
         if not delivery.registered:
             return Standing.GOOD
-        known = await revocations.of_program(reader, delivery.tenant_id, delivery.application)
+        maker = delivery.tenant_id, delivery.application
+        if delivery.person:
+            known = await revocations.of_person(reader, *maker, delivery.creator)
+        else:
+            known = await revocations.of_program(reader, *maker)
         return Standing.ENDED if known is None else Standing.GOOD
 
-    async def _lifecycle(self, delivery: Delivery, now: int) -> tuple[str | None, bool | None]:
-        """Tell of what happens to the subscription itself: what is owed after that, and whether it has been warned.
+    async def _lifecycle(self, delivery: Delivery, before: _Happened) -> _Happened:
+        """Tell of one thing that happens to the subscription itself."""
+        warns = delivery.ends_ticks - WARN
+        after = before._replace(due=NEVER if before.warned else warns, attempts=0)
+        if delivery.lifecycle_url is None:
+            return _Happened(None, before.warned, NEVER, 0)
+        if before.owed == notices.REMOVED:
+            # Somebody has come back who was no more.
+            return after._replace(owed=None)
+        if before.owed is not None:
+            event, after = before.owed, after._replace(owed=None)
+        elif not before.warned and (delivery.event_due or warns <= self._now()):
+            event, after = notices.REAUTHORIZE, after._replace(warned=True, due=NEVER)
+        else:
+            return after
+        told = await self._tell(delivery, event)
+        if told:
+            return after
+        if told is None:
+            return before._replace(due=self._now())
+        attempts = before.attempts + 1
+        return before._replace(due=self._now() + self._wait(attempts), attempts=attempts)
 
-        None in place of the last: it should have been, and could not.
-        """
-        owed = delivery.owed
-        if owed is not None and await self._tell(delivery, owed):
-            owed = None
-        if delivery.warned or delivery.ends_ticks > now + WARN:
-            return owed, delivery.warned
-        return owed, await self._tell(delivery, notices.REAUTHORIZE) or None
-
-    async def _sent(self, delivery: Delivery, found: Sequence[Change]) -> bool:
+    async def _sent(self, delivery: Delivery, found: Sequence[Change]) -> bool | None:
         wanted = notices.wanted(delivery, found)
         if not wanted:
             return True
         return await self._post(delivery, delivery.url, notices.of_changes(delivery, wanted))
 
-    async def _tell(self, delivery: Delivery, event: str) -> bool:
+    async def _tell(self, delivery: Delivery, event: str) -> bool | None:
         if delivery.lifecycle_url is None:
             return False
         return await self._post(delivery, delivery.lifecycle_url, notices.of_lifecycle(delivery, event))
 
-    async def _post(self, delivery: Delivery, url: str, body: bytes) -> bool:
+    async def _post(self, delivery: Delivery, url: str, body: bytes) -> bool | None:
+        """Whether a receiver has taken it; None: it was not sent, for the time of the lease does not reach."""
         # Looked at last of all: what is deleted is not told of anything any more, nor by two at a time.
         lease = await deliveries.lease(self._database.reader, delivery.tenant, delivery.subscription)
         if lease is None or lease.holder != self._holder or lease.until < self._now() + SECONDS * TICKS_PER_SECOND:
-            return False
+            return None
         try:
             answer = await self._carry(url, body, notices.JSON)
         except Unreachable as error:
-            self._log.info("not delivered", subscription=delivery.subscription, host=_host(url), why=str(error))
+            self._log.info("not delivered", subscription=delivery.subscription, host=host_of(url), why=str(error))
             return False
         if 200 <= answer.status < 300:
             return True
-        self._log.info("not delivered", subscription=delivery.subscription, host=_host(url), status=answer.status)
+        self._log.info("not delivered", subscription=delivery.subscription, host=host_of(url), status=answer.status)
         return False
 
     def _wait(self, attempts: int) -> int:
@@ -336,6 +417,6 @@ async def _note_some_turns(session: Session, tenant: int, now: int, *, set_back:
     return len(found)
 
 
-@lru_cache(maxsize=8_192)
-def _host(url: str) -> str:
-    return urlsplit(url).hostname or ""
+def _at(delivery: Delivery) -> str:
+    """The host that is told first."""
+    return host_of(delivery.url if delivery.behind else delivery.lifecycle_url or delivery.url)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final, TypeAlias
 from urllib.parse import urlsplit
 
@@ -105,6 +106,12 @@ class Allowed:
         if ip.is_link_local or ip.is_multicast or ip.is_unspecified or ip.is_reserved:
             return False
         return named or (ip.is_global and not any(ip in each for each in _INNER))
+
+
+@lru_cache(maxsize=8_192)
+def host_of(url: str) -> str:
+    """The host of a URL that was taken, in small letters."""
+    return urlsplit(url).hostname or ""
 
 
 def _entry(text: str) -> Entry:

@@ -5,40 +5,34 @@ Source: Graph's pages on subscriptions; what they leave to each resource is deci
 
 from __future__ import annotations
 
-import asyncio
 import hmac
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
-from weakref import WeakValueDictionary
 
 from adjoin import model
-from adjoin.identity.caller import Caller
+from adjoin.identity.caller import Caller, Kind
 from adjoin.identity.issuer import CLI_CLIENT
 from adjoin.odata.values import TICKS_PER_SECOND, BadValue, Instant, fold, parse_guid
 from adjoin.service import notices, removal, repeats
 from adjoin.service.courier import Answer, Carry, TooSlow, Unreachable
+from adjoin.service.deliveries import WARN
 from adjoin.service.entities import Change
 from adjoin.service.errors import NotFound, NotSubscribed
-from adjoin.service.receivers import Allowed
+from adjoin.service.questions import Gone, Questions
+from adjoin.service.receivers import Allowed, host_of
 from adjoin.service.world import World
 from adjoin.store import changes, deliveries, rows
 from adjoin.store.columns import Row, Stored, Value
 from adjoin.store.database import Session
-from adjoin.store.deliveries import Lease
+from adjoin.store.deliveries import Lease, Maker
 from adjoin.store.tables import table_of
 
 MAX_MINUTES: Final = 4_230
 """How long a subscription lasts at most, as Graph has it for most resources; it can be renewed before it ends."""
 
 MAX_PER_TENANT: Final = 5_000
-
-QUESTIONS: Final = 16
-"""How many receivers are asked for their consent at a time."""
-
-QUESTIONS_OF_TENANT: Final = 4
 
 _ENTITY: Final = model.SUBSCRIPTION
 _TABLE: Final = table_of(_ENTITY)
@@ -47,25 +41,6 @@ _AT: Final = {each.name: at for at, each in enumerate(_ENTITY.properties)}
 _URLS: Final = ("notificationUrl", "lifecycleNotificationUrl")
 _TLS: Final = ("v1_2", "v1_3")
 _BEHIND_ALL_KEYS: Final = "~"
-
-
-class Questions:
-    """Turns of those who ask receivers for their consent, on one event loop.
-
-    So many are asked at a time, and fewer by one tenant: receivers that never answer hold up the subscriptions of their
-    tenant alone, and no deliveries.
-    """
-
-    def __init__(self) -> None:
-        self._all = asyncio.Semaphore(QUESTIONS)
-        self._of: WeakValueDictionary[int, asyncio.Semaphore] = WeakValueDictionary()
-
-    @asynccontextmanager
-    async def turn(self, tenant: int) -> AsyncIterator[None]:
-        """Waits for its turn."""
-        own = self._of.setdefault(tenant, asyncio.Semaphore(QUESTIONS_OF_TENANT))
-        async with own, self._all:
-            yield
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +53,17 @@ class Desk:
     questions: Questions = field(default_factory=Questions)
 
 
-async def create(desk: Desk, change: Change, caller: Caller, values: Mapping[str, Value]) -> Stored:
-    """A new subscription, once its receivers have answered, which may take seconds. Raises NotSubscribed.
+async def create(desk: Desk, change: Change, caller: Caller, values: Mapping[str, Value], gone: Gone) -> Stored:
+    """A new subscription, once its receivers have answered, which may take seconds.
+
+    Raises NotSubscribed; Overloaded where too many wait for theirs; NobodyWaits when who asked for it is `gone` before.
 
     Who sends the same request again gets the same subscription, whatever its receivers answer by then.
     """
     made = await _made_before(change)
     if made is None:
         try:
-            made = await _make(desk, change, caller, values)
+            made = await _make(desk, change, caller, values, gone)
         except NotSubscribed:
             # The first sending may have been under way still when this one came.
             made = await _made_before(change)
@@ -106,13 +83,10 @@ async def _made_before(change: Change) -> Stored | None:
     return before.outcome if before is not None else None
 
 
-async def _make(desk: Desk, change: Change, caller: Caller, values: Mapping[str, Value]) -> Stored:
+async def _make(desk: Desk, change: Change, caller: Caller, values: Mapping[str, Value], gone: Gone) -> Stored:
     whole = _whole(desk, caller, values, change.now)
-    await _check_number(change.database.reader, change.tenant.number)
-    for url in dict.fromkeys(str(whole[name]) for name in _URLS if whole[name] is not None):
-        async with desk.questions.turn(change.tenant.number):
-            await _ask(desk, url)
-    tenant, registered = change.tenant.number, caller.issuer is None and caller.client_id != CLI_CLIENT
+    await desk.questions.ask(change.tenant.number, lambda: _ask_all(desk, change, whole), gone)
+    tenant, maker = change.tenant.number, _maker(caller)
     await _drop_removed(change)
 
     async def act(session: Session) -> Stored | None:
@@ -127,7 +101,9 @@ async def _make(desk: Desk, change: Change, caller: Caller, values: Mapping[str,
         if made is None:
             raise LookupError("a new id was there already")
         position = (await changes.counter(session, tenant)).last
-        await deliveries.add(session, tenant, str(whole["id"]), position, registered=registered)
+        key, host = str(whole["id"]), host_of(str(whole["notificationUrl"]))
+        warned = _warned_at(whole["expirationDateTime"], change.ticks)
+        await deliveries.add(session, tenant, key, position, maker=maker, host=host, event_due=warned)
         await change.record(session, _ENTITY, "Create", None, _without_queries(made.row))
         return made
 
@@ -135,6 +111,13 @@ async def _make(desk: Desk, change: Change, caller: Caller, values: Mapping[str,
     if made is None:
         raise LookupError("a create gives what it made")
     return made
+
+
+async def _ask_all(desk: Desk, change: Change, whole: Mapping[str, Value]) -> None:
+    await _check_number(change.database.reader, change.tenant.number)
+    for url in dict.fromkeys(str(whole[name]) for name in _URLS if whole[name] is not None):
+        async with desk.questions.turn(change.tenant.number):
+            await _ask(desk, url)
 
 
 async def _drop_removed(change: Change) -> None:
@@ -164,12 +147,14 @@ async def renew(change: Change, caller: Caller, key: str, values: Mapping[str, V
 
     async def act(session: Session) -> Stored | None:
         found = await _own(session, tenant, caller, key)
-        if (ends := values.get("expirationDateTime")) is not None:
+        ends = values.get("expirationDateTime")
+        if ends is not None:
             _check_end(ends, change.now)
         change.check(found.version)
         changed = await rows.update(session, _TABLE, tenant, _id(found), values) if values else found
         if values and changed is not None:
-            await deliveries.renewed(session, tenant, _id(found))
+            host = host_of(str(found.row[_AT["notificationUrl"]]))
+            await deliveries.renewed(session, tenant, _id(found), host, _warned_at(ends, change.ticks))
             before, after = _without_queries(found.row), _without_queries(changed.row)
             await change.record(session, _ENTITY, "Patch", before, after)
         return changed
@@ -228,6 +213,21 @@ async def _own(session: Session, tenant: int, caller: Caller, key: str) -> Store
     if found is None or fold(str(found.row[_AT["applicationId"]])) != fold(caller.client_id):
         raise NotFound
     return found
+
+
+def _maker(caller: Caller) -> Maker:
+    registered = caller.issuer is None and caller.client_id != CLI_CLIENT
+    return Maker(registered, registered and caller.kind is Kind.DELEGATED)
+
+
+def _warned_at(ends: Value, now: int) -> int:
+    """When a subscription is told that it has to be renewed: a while before its end, and not before half of its time.
+
+    All in ticks.
+    """
+    if not isinstance(ends, Instant):
+        raise LookupError("the end of a subscription is an instant")
+    return ends.ticks - min(WARN, (ends.ticks - now) // 2)
 
 
 def _id(found: Stored) -> str:

@@ -204,6 +204,8 @@ CHANGE_COUNTERS: Final = Table(
     sqlite_with_rowid=False,
 )
 
+_HELD: Final = "leased_by IS NOT NULL"
+
 # How far each subscription has been told, and who is telling it.
 DELIVERIES: Final = Table(
     "deliveries",
@@ -218,7 +220,15 @@ DELIVERIES: Final = Table(
     Column("leased_until", _TYPES["ticks"], nullable=False, server_default="0"),
     Column("owed", Text),
     Column("warned", Integer, nullable=False, server_default="0"),
+    Column("host", Text, nullable=False, server_default=text("''")),
+    Column("person", Integer, nullable=False, server_default="0"),
+    Column("event_due", _TYPES["ticks"], nullable=False, server_default="0"),
+    Column("event_attempts", Integer, nullable=False, server_default="0"),
     ForeignKeyConstraint(["tenant", "subscription"], ["subscriptions.tenant", "subscriptions.id"], ondelete="CASCADE"),
+    Index("deliveries_by_position", "tenant", "position", "due", "attempts", "leased_until", "host"),
+    Index("deliveries_by_event_due", "tenant", "event_due"),
+    # Few are held at a time.
+    Index("deliveries_by_holder", "leased_by", sqlite_where=text(_HELD), postgresql_where=text(_HELD)),
     sqlite_strict=True,
     sqlite_with_rowid=False,
 )

@@ -215,7 +215,7 @@ CREATE TABLE deliveries (
 	leased_by TEXT, 
 	leased_until INTEGER DEFAULT '0' NOT NULL, 
 	owed TEXT, 
-	warned INTEGER DEFAULT '0' NOT NULL, 
+	warned INTEGER DEFAULT '0' NOT NULL, host TEXT DEFAULT '' NOT NULL, person INTEGER DEFAULT '0' NOT NULL, event_due INTEGER DEFAULT '0' NOT NULL, event_attempts INTEGER DEFAULT '0' NOT NULL, 
 	PRIMARY KEY (tenant, subscription), 
 	FOREIGN KEY(tenant, subscription) REFERENCES subscriptions (tenant, id) ON DELETE CASCADE
 )
@@ -223,6 +223,9 @@ CREATE TABLE deliveries (
  STRICT
 
 ;
+CREATE INDEX deliveries_by_position ON deliveries (tenant, position, due, attempts, leased_until, host);
+CREATE INDEX deliveries_by_event_due ON deliveries (tenant, event_due);
+CREATE INDEX deliveries_by_holder ON deliveries (leased_by) WHERE leased_by IS NOT NULL;
 CREATE TABLE audit_events (
 	tenant INTEGER NOT NULL, 
 	id TEXT NOT NULL, 
@@ -251,6 +254,7 @@ CREATE TABLE audit_events (
 )
  STRICT;
 ANALYZE;
+DELETE FROM sqlite_stat1;
 INSERT INTO sqlite_stat1 VALUES ('domain_join_connectors', 'domain_join_connectors', '100000 50000 1');
 INSERT INTO sqlite_stat1 VALUES ('domain_join_connectors', 'domain_join_connectors_by_display_name', '100000 50000 2 1');
 INSERT INTO sqlite_stat1 VALUES ('domain_join_connectors', 'domain_join_connectors_by_last_connection_date_time', '100000 50000 2 1');

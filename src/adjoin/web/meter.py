@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import ipaddress
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Final, Literal, TypeAlias
 
@@ -30,7 +31,10 @@ class Meter:
         self.under_way = 0
         self.patience = Watch()
         self.waiting = 0
-        """Those under way that wait for their body, or, as connectors do, for work: none is done on them meanwhile."""
+        """Those under way that wait for their body, for work as connectors do, or for receivers of notifications.
+
+        No work is done on them meanwhile.
+        """
         self.answers: dict[tuple[str, int], int] = defaultdict(int)
         self.seconds: dict[str, Histogram] = defaultdict(partial(Histogram, _SECONDS))
 
@@ -44,6 +48,15 @@ class Meter:
         self.waiting += 1
         try:
             await next_turn()
+        finally:
+            self.waiting -= 1
+
+    @contextmanager
+    def idle(self) -> Iterator[None]:
+        """While this is held, a request waits."""
+        self.waiting += 1
+        try:
+            yield
         finally:
             self.waiting -= 1
 

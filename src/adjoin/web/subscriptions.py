@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 
 from adjoin.odata import headers, query, reader
 from adjoin.service import subscriptions
+from adjoin.service.questions import NobodyWaits
 from adjoin.store.columns import Stored, Value
-from adjoin.web.exchange import Response
+from adjoin.web.exchange import ClientGone, Request, Response
 from adjoin.web.operations import Call, changed, created
 
 
 async def create(call: Call) -> Response:
     async def make(values: Mapping[str, Value]) -> Stored:
-        return await subscriptions.create(call.desk, await call.change(), call.caller, values)
+        change = await call.change()
+        try:
+            return await subscriptions.create(call.desk, change, call.caller, values, lambda: _gone(call.request))
+        except NobodyWaits:
+            raise ClientGone from None
 
     return await created(call, make)
+
+
+async def _gone(request: Request) -> None:
+    """Wait until the client has left; as long as this goes on, receivers are waited for, and no work is done.
+
+    What is a part of a batch has no connection of its own to be heard from, and is not counted by itself.
+    """
+    if request.digest is None:
+        await asyncio.Event().wait()
+    with request.meter.idle():
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
 
 
 async def renew(call: Call) -> Response:
