@@ -419,3 +419,14 @@ def test_the_answers_of_a_turn_are_sent_in_a_row_but_for_the_first(
         server.run(ask(count))
     one = ["made", "begun", "sent"]
     assert events == [*one, *one, *["made"] * 3, *["begun", "sent"] * 3, *one]
+
+
+def test_every_operation_of_the_document_has_an_id_of_its_own(shared: Server) -> None:
+    paths = shared.call("GET", "/openapi.json", token=None).json["paths"]
+    verbs = ("get", "post", "put", "patch", "delete")
+    ids = [item[verb].get("operationId") for item in paths.values() for verb in verbs if verb in item]
+    assert None not in ids
+    assert len(set(ids)) == len(ids)
+    assert {each for each in ids if each.startswith("connector.")} == {
+        f"connector.{name}" for name in ("Hello", "Enroll", "Key", "CheckIn", "Work", "Leave")
+    }
