@@ -161,13 +161,15 @@ def test_close_finishes_what_is_under_way_and_refuses_the_rest(server: Server) -
     assert late.headers["retry-after"] == "2"
 
 
-def test_client_that_goes_away_is_not_answered_and_leaves_nothing(server: Server) -> None:
+def test_body_that_ends_too_early_is_refused_and_leaves_nothing(server: Server) -> None:
+    """Whether its client is gone or listens on nobody can tell; unanswered, the server would tell it of a fault."""
     messages = [{"type": "http.request", "body": b'{"displayName"', "more_body": True}, {"type": "http.disconnect"}]
 
     async def receive() -> Any:
         return messages.pop(0)
 
-    assert server.run(create(server, server.token(), receive)) == []
+    start, rest = server.run(create(server, server.token(), receive))
+    assert (start["status"], json.loads(rest["body"])["error"]["code"]) == (400, "BadRequest")
     assert server.call("GET", f"{LIST}/$count").body == b"0"
 
 
@@ -417,3 +419,14 @@ def test_the_answers_of_a_turn_are_sent_in_a_row_but_for_the_first(
         server.run(ask(count))
     one = ["made", "begun", "sent"]
     assert events == [*one, *one, *["made"] * 3, *["begun", "sent"] * 3, *one]
+
+
+def test_every_operation_of_the_document_has_an_id_of_its_own(shared: Server) -> None:
+    paths = shared.call("GET", "/openapi.json", token=None).json["paths"]
+    verbs = ("get", "post", "put", "patch", "delete")
+    ids = [item[verb].get("operationId") for item in paths.values() for verb in verbs if verb in item]
+    assert None not in ids
+    assert len(set(ids)) == len(ids)
+    assert {each for each in ids if each.startswith("connector.")} == {
+        f"connector.{name}" for name in ("Hello", "Enroll", "Key", "CheckIn", "Work", "Leave")
+    }

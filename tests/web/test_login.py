@@ -285,7 +285,7 @@ def test_half_a_surrogate_pair_is_wrong_and_no_fault(shared: Server, tool: dict[
         ("POST", "/default/discovery/v2.0/keys", "GET, OPTIONS"),
         ("POST", "/default/v2.0/.well-known/openid-configuration", "GET, OPTIONS"),
         ("PUT", "/default/oauth2/v2.0/authorize", "GET, POST, OPTIONS"),
-        ("GET", "/default/login", "POST, OPTIONS"),
+        ("PUT", "/default/login", "POST, OPTIONS"),
         ("PUT", "/device", "GET, POST, OPTIONS"),
     ],
 )

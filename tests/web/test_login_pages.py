@@ -117,9 +117,40 @@ def test_a_form_needs_the_browser_that_was_shown_it(visitor: Visitor) -> None:
     visitor.cookies = {}
     assert visitor.post(page.action, **form).number == 90013
     visitor.cookies = dict.fromkeys(mine, "0" * 32)
-    assert visitor.post(page.action, **form).number == 90013
+    again = visitor.post(page.action, **form)
+    assert (again.status, again.fault.partition(".")[0]) == (
+        400,
+        "Another page of this browser began a sign-in at the same time",
+    )
     visitor.cookies = mine
     assert visitor.post(page.action, **form).status == 303
+
+
+def test_of_two_pages_opened_at_once_both_lead_to_the_end(visitor: Visitor) -> None:
+    """Each brought a cookie, and the browser kept that of one: the other page is shown once more, as its own."""
+    client, _ = visitor.add_app(public=True)
+    visitor.add_user()
+    first = visitor.authorize(client, state="first")
+    visitor.cookies = {}
+    second = visitor.authorize(client, state="second")
+    again = visitor.sign_in(first)
+    assert "set-cookie" not in again.headers
+    assert PASSWORD not in again.text
+    assert visitor.sign_in(again).returned["state"] == "first"
+    assert visitor.sign_in(second).returned["state"] == "second"
+
+
+def test_another_browsers_form_declines_nothing(visitor: Visitor) -> None:
+    client, _ = visitor.add_app(public=True)
+    page = visitor.authorize(client)
+    visitor.cookies = dict.fromkeys(visitor.cookies, "0" * 32)
+    assert visitor.sign_in(page, act="cancel").status == 400
+
+
+def test_the_url_that_stays_in_the_address_bar_says_to_begin_again(visitor: Visitor) -> None:
+    answer = visitor.get(f"/{visitor.tenant.id}/login")
+    assert (answer.status, answer.number) == (400, 900561)
+    assert "Go back to the application and start again." in answer.text
 
 
 @pytest.mark.parametrize("ticket", ["", "x", "é", "A" * 400])

@@ -107,12 +107,21 @@ class TestSlowBody:
         ("local", {"x-forwarded-for": "127.0.0.1"}, "127.0.0.1", False),
         ("local", {"forwarded": "for=127.0.0.1"}, "127.0.0.1", False),
         ("local", {"origin": "http://page.example"}, "127.0.0.1", False),
-        ("public", {}, "10.0.0.1", True),
+        ("local", {"host": "localhost"}, "127.0.0.1", True),
+        ("local", {"host": "192.0.2.1:8365"}, "127.0.0.1", True),
+        ("local", {"host": "[::1]:8365"}, "::1", True),
+        ("local", {"host": "evil.example:8365"}, "127.0.0.1", False),
+        ("local", {"host": "localhost.evil.example"}, None, False),
+        ("local", {"host": ""}, "127.0.0.1", False),
+        ("local", {"sec-fetch-site": "cross-site"}, "127.0.0.1", False),
+        ("local", {"sec-fetch-site": "same-site"}, "127.0.0.1", False),
+        ("local", {"sec-fetch-site": "none"}, "127.0.0.1", True),
+        ("public", {"host": "evil.example"}, "10.0.0.1", True),
         ("off", {}, "127.0.0.1", False),
     ],
 )
 def test_who_may_see_the_counts(readers: Readers, headers: Mapping[str, str], peer: str | None, may: bool) -> None:
-    assert may_read(readers, headers, peer) is may
+    assert may_read(readers, {"host": "127.0.0.1:8365", **headers}, peer) is may
 
 
 def test_who_may_not_see_them_is_told_of_nothing(opens: Opens) -> None:

@@ -101,6 +101,7 @@ class Application:
         self._traces: Traces | None = None
         self._watches = config.server_timing or config.traces
         self._logs = config.log_requests
+        self._only_https = (config.public_url or "").startswith("https:")
         self._connectors: ConnectorApi | None = None
         self._stopping = False
         self._has_sent = False
@@ -228,7 +229,7 @@ class Application:
                 await request.pass_over()
             if request.watch is not None and self._config.server_timing:
                 response.headers.append(request.watch.header())
-            status, headers = response.status, _headers(request, response, scope["scheme"])
+            status, headers = response.status, _headers(request, response, self._only_https)
             # Those of a turn of the loop are sent in a row: sending wakes the thread that writes, and whoever reads.
             # The first may be the only one, and waits for no others.
             if self._has_sent:
@@ -350,13 +351,12 @@ class Application:
             )
 
 
-def _headers(request: Request, response: Response, scheme: str) -> list[tuple[bytes, bytes]]:
+def _headers(request: Request, response: Response, only_https: bool) -> list[tuple[bytes, bytes]]:
     """The headers of an answer: those of every one (graph-contract 3.4), and its own."""
     own, request_id = response.headers, request.id.encode()
     client_id = request_id if request.client_id is request.id else request.client_id.encode()
     cached = bool(own) and "cache-control" in dict(own)
-    secure = scheme == "https" or request.origin.startswith("https:")
-    standing = _standing(secure, "origin" in request.headers, cached, response.content_type)
+    standing = _standing(only_https, "origin" in request.headers, cached, response.content_type)
     headers = [(b"request-id", request_id), (b"client-request-id", client_id), *standing]
     for name, value in own:
         headers.append((name.encode(), value.encode("latin-1", "replace")))
@@ -367,12 +367,16 @@ def _headers(request: Request, response: Response, scheme: str) -> list[tuple[by
 
 @lru_cache(maxsize=256)
 def _standing(
-    secure: bool, from_elsewhere: bool, cached: bool, content_type: str | None
+    only_https: bool, from_elsewhere: bool, cached: bool, content_type: str | None
 ) -> tuple[tuple[bytes, bytes], ...]:
-    """The headers that answers of one kind share. `cached`: they say themselves how they may be."""
+    """The headers that answers of one kind share.
+
+    `only_https`: the operator's URL is https, so that browsers may be told never to try its host without, by any port.
+    `cached`: they say themselves how they may be.
+    """
     return (
         *_ALWAYS,
-        *((_ONLY_HTTPS,) if secure else ()),
+        *((_ONLY_HTTPS,) if only_https else ()),
         *(_TO_OTHER_ORIGINS if from_elsewhere else ()),
         *(() if cached else (_NOT_CACHED,)),
         *(() if content_type is None else ((b"content-type", content_type.encode("latin-1", "replace")),)),

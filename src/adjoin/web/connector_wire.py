@@ -159,6 +159,7 @@ def describe(document: dict[str, Any], origin: str) -> None:
     document["components"]["schemas"] |= {f"connector.{name}": schema for name, schema in schemas.items()}
     for (below, method), (summary, asked, answered, refusals) in _OPERATIONS.items():
         operation: dict[str, Any] = {
+            "operationId": f"{ROOT}.{_operation_name(below)}",
             "summary": summary,
             "tags": ["connector"],
             "responses": _responses(answered, refusals),
@@ -170,6 +171,11 @@ def describe(document: dict[str, Any], origin: str) -> None:
         if "{id}" in below:
             item["parameters"] = [{"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}]
         document["paths"][f"/{ROOT}/{VERSION}{below}"] = item
+
+
+def _operation_name(below: str) -> str:
+    """As those of Graph's paths are named: `/check-in` is CheckIn, and the root, which says who is there, Hello."""
+    return "".join(each.capitalize() for each in below.strip("/").partition("/")[0].split("-")) or "Hello"
 
 
 def _schema(kind: Any) -> dict[str, Any]:

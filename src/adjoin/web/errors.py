@@ -34,6 +34,13 @@ class BodyTooLarge(WebRefusal):
         super().__init__(f"The request body is larger than {limit} bytes.")
 
 
+class BodyCut(WebRefusal):
+    """The body ended before it was whole, or in chunks that are none."""
+
+    def __init__(self) -> None:
+        super().__init__("The request body ended before it was whole, or its chunks cannot be read.")
+
+
 class BodyTooSlow(WebRefusal):
     """The body did not arrive in time."""
 

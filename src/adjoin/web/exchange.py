@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from adjoin.odata.errors import MalformedBody, Refusal, UnsupportedEncoding
-from adjoin.web.errors import BadHost, BodyTooLarge, BodyTooSlow, HeadersTooLarge
+from adjoin.web.errors import BadHost, BodyCut, BodyTooLarge, BodyTooSlow, HeadersTooLarge
 from adjoin.web.heads import Known, Raw
 from adjoin.web.meter import Meter
 from adjoin.web.patience import Waiting, next_turn
@@ -74,7 +74,7 @@ class Request(msgspec.Struct):
         return found.strip()
 
     async def body(self) -> bytes:
-        """The body, unpacked. Raises BodyTooLarge, BodyTooSlow, UnsupportedEncoding or MalformedBody."""
+        """The body, unpacked. Raises BodyTooLarge, BodyTooSlow, BodyCut, UnsupportedEncoding or MalformedBody."""
         if self.content is None:
             self.content = await self._arrived()
         return self.content
@@ -89,7 +89,7 @@ class Request(msgspec.Struct):
             return
         if "expect" in self.headers or self._declares_too_much():
             return
-        with contextlib.suppress(TimeoutError, BodyTooLarge, ClientGone):
+        with contextlib.suppress(TimeoutError, BodyTooLarge, BodyCut):
             await self._read(_UNREAD_SECONDS, earns=False)
 
     def _declares_too_much(self) -> bool:
@@ -129,7 +129,8 @@ class Request(msgspec.Struct):
         while True:
             message = await self.receive()
             if message["type"] != "http.request":
-                raise ClientGone
+                # Of a client that is gone, as of one that sends what is no body, or has closed its own side alone.
+                raise BodyCut
             chunk: bytes = message.get("body", b"")
             size += len(chunk)
             if size > MAX_BODY:
@@ -142,7 +143,7 @@ class Request(msgspec.Struct):
 
 
 class ClientGone(Exception):
-    """The client closed the connection before its request was whole; there is nobody to answer."""
+    """The client closed the connection while it was to wait for its answer; there is nobody to answer."""
 
 
 class Response(msgspec.Struct):

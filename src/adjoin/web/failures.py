@@ -94,6 +94,7 @@ TABLE: Final[Mapping[type[Refusal], Row]] = {
     web.TargetTooLong: Row(414, "UriTooLong"),
     web.HeadersTooLarge: Row(431, "RequestHeaderFieldsTooLarge"),
     web.BodyTooLarge: Row(413, "RequestEntityTooLarge"),
+    web.BodyCut: _BAD_REQUEST,
     web.BodyTooSlow: Row(408, "RequestTimeout"),
     web.UnknownVersion: Row(404, "ResourceNotFound"),
     web.MethodNotAllowed: Row(405, "Request_BadRequest"),

@@ -11,7 +11,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Final, Literal, TypeAlias
+from urllib.parse import urlsplit
 
+from adjoin.config import is_loopback
 from adjoin.store.commits import Histogram
 from adjoin.web.patience import Watch, next_turn
 
@@ -20,6 +22,7 @@ _SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0
 
 Readers: TypeAlias = Literal["local", "public", "off"]
 
+_OWN_SITE: Final = ("none", "same-origin")
 _PASSED_ON: Final = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "via", "origin")
 
 
@@ -69,13 +72,25 @@ class Meter:
 def may_read(readers: Readers, headers: Mapping[str, str], peer: str | None) -> bool:
     """Whether a request may see the counts; `peer` is where it comes from, None for a Unix socket.
 
-    `local` is this machine by itself: not what a proxy on it passes on, nor what a page in a browser on it asks for.
+    `local` is this machine by itself: not what a proxy on it passes on, nor what a page in a browser on it asks for,
+    whose own host's name may have been made to lead here.
     """
     if readers != "local":
         return readers == "public"
-    if any(name in headers for name in _PASSED_ON):
+    if any(name in headers for name in _PASSED_ON) or headers.get("sec-fetch-site", "none") not in _OWN_SITE:
+        return False
+    if not _names_no_other(headers.get("host", "")):
         return False
     try:
         return peer is None or ipaddress.ip_address(peer).is_loopback
+    except ValueError:
+        return False
+
+
+def _names_no_other(host: str) -> bool:
+    """Whether a Host header is this machine's own name, or an address."""
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+        return is_loopback(name) or bool(ipaddress.ip_address(name))
     except ValueError:
         return False

@@ -55,13 +55,19 @@ async def authorize(desk: Desk, request: Request, name: str, v2: bool) -> Respon
 
 
 async def decided(desk: Desk, request: Request, _name: str) -> Response:
-    """What a person decided on the page. Raises SignInRefusal."""
+    """What a person decided on the page. Raises SignInRefusal.
+
+    Two pages that were opened before there was a cookie brought one each, and the browser kept one. The other page is
+    shown once more and nothing done, which is no more than a link to the authorization endpoint does.
+    """
+    if request.method in ("GET", "HEAD"):
+        raise _not_a_place()
     allow(request, "POST")
     form = await posted(request)
     browser = desk.browser(request)
-    ticket = desk.key.opened(form.get("ticket", ""), browser, desk.service.now)
+    ticket = desk.key.read(form.get("ticket", ""), desk.service.now)
     tenant = None
-    if ticket is not None and ticket.purpose == _PURPOSE:
+    if browser.known and ticket is not None and ticket.purpose == _PURPOSE:
         tenant = await tenants.find_by_number(desk.service.installation.database.reader, ticket.tenant)
     if ticket is None or tenant is None:
         raise stale()
@@ -69,6 +75,8 @@ async def decided(desk: Desk, request: Request, _name: str) -> Response:
     # Once more: the application may have been changed or removed while the page was open.
     parameters = {"client_id": asked.client_id, "redirect_uri": asked.redirect_uri}
     application, uri, _, _ = await sign_in_codes.returning(desk.service, tenant, parameters)
+    if not browser.was_shown(ticket):
+        return _page(desk, _Shown(tenant, application, asked, browser), form.get("name", "")[:256], _shown_again())
     if form.get("act") != "accept":
         declined = SignInRefusal("access_denied", 65004, "User declined to consent to access the app.")
         return _returned(uri, asked.mode, _refused(declined, asked.state))
@@ -119,6 +127,21 @@ def stale() -> SignInRefusal:
         "invalid_request",
         90013,
         "This page was open for too long, or your browser sent no cookie. Go back to the application and start again.",
+    )
+
+
+def _shown_again() -> SignInRefusal:
+    return SignInRefusal(
+        "invalid_request",
+        90013,
+        "Another page of this browser began a sign-in at the same time. Please enter it again.",
+    )
+
+
+def _not_a_place() -> SignInRefusal:
+    """The refusal of the URL that stands in the address bar after a form was sent, when it is opened by itself."""
+    return SignInRefusal(
+        "invalid_request", 900561, "This page cannot be opened by itself. Go back to the application and start again."
     )
 
 

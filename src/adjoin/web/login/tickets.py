@@ -46,6 +46,9 @@ class Browser:
     def digest(self) -> bytes:
         return hashlib.sha256(self.value.encode()).digest()
 
+    def was_shown(self, ticket: Ticket) -> bool:
+        return self.known and hmac.compare_digest(ticket.browser, self.digest)
+
 
 @dataclass(frozen=True, slots=True)
 class TicketKey:
@@ -64,6 +67,11 @@ class TicketKey:
 
     def opened(self, text: str, browser: Browser, now: int) -> Ticket | None:
         """The ticket in a form; None: it is not ours, of another browser, or its time is over."""
+        ticket = self.read(text, now)
+        return ticket if ticket is not None and browser.was_shown(ticket) else None
+
+    def read(self, text: str, now: int) -> Ticket | None:
+        """As `opened`, of whatever browser. What such a form says must not be done."""
         try:
             data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
         except ValueError:
@@ -72,8 +80,7 @@ class TicketKey:
         if not hmac.compare_digest(signature, self._signature(payload)):
             return None
         ticket = _DECODER.decode(payload)
-        whose = browser.known and hmac.compare_digest(ticket.browser, browser.digest)
-        return ticket if whose and now < ticket.expires else None
+        return ticket if now < ticket.expires else None
 
     def _signature(self, payload: bytes) -> bytes:
         return hmac.new(self.secret, payload, hashlib.sha256).digest()
