@@ -103,7 +103,7 @@ def test_client_request_id_that_is_there_twice_is_not_echoed(shared: Server) -> 
 @ANY
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_no_strict_transport_for_a_host_that_nobody_said_is_for_good(shared: Server, kind: str, scheme: str) -> None:
-    """Browsers keep to it for a year, for all ports of the host: trying `--tls` out would end what else is on localhost."""
+    """Browsers keep to it for a year, for all ports of the host: trying `--tls` out would end others on localhost."""
     assert HSTS not in answer_of(shared, kind, scheme=scheme).headers
 
 
