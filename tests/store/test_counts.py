@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 from tests.postgresql import Databases
@@ -14,7 +15,7 @@ from adjoin.model import CONNECTOR, CONNECTOR_STATE
 from adjoin.odata.bound import Bound, Constant, Field, Operation, Sort
 from adjoin.store import counts, rows, tenants
 from adjoin.store.counts import by_counts
-from adjoin.store.database import Database, Session
+from adjoin.store.database import Database, Session, Unavailable
 from adjoin.store.link import connect
 from adjoin.store.statements import Everywhere
 from adjoin.store.tables import table_of
@@ -210,6 +211,23 @@ class TestOnPostgreSQL:
         for number in range(3):
             on(place, lambda database, n=number: add(database, n))  # type: ignore[misc]
         asyncio.run(run())
+
+    def test_so_does_a_connection_that_takes_the_place_of_one_that_was_cut(self, place: Place) -> None:
+        nobody = 2**31 - 1  # no process has that number
+        parts = Everywhere("SELECT sum(number), count(*) FILTER (WHERE writer = ?1) FROM connector_counts")
+
+        async def act(database: Database) -> None:
+            await new_tenant(database, 1)
+            await database.write(lambda session: rows.insert(session, TABLE, 1, connector(1), 1))
+            left = Everywhere("UPDATE connector_counts SET writer = ?1")
+            await database.write(lambda session: session.fetch(left, (nobody,)))
+            with suppress(Unavailable):
+                cut = Everywhere("SELECT pg_terminate_backend(pg_backend_pid())")
+                await database.write(lambda session: session.fetch(cut))
+            await database.write(lambda session: rows.insert(session, TABLE, 1, connector(2), 1))
+            assert await database.reader.fetch(parts, (nobody,)) == [(2, 0)]
+
+        on(place, act)
 
 
 def test_other_conditions_are_not_told_by_counts() -> None:

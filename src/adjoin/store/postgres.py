@@ -16,6 +16,7 @@ from typing import Final, TypeVar
 from adjoin.store import group
 from adjoin.store.address import shown
 from adjoin.store.commits import Commits
+from adjoin.store.counts import TAKE_OVER
 from adjoin.store.database import Overloaded, Session, Unavailable, Uncertain
 from adjoin.store.group import Job, Outcome, Ran, Undone
 from adjoin.store.hosts import Hosts
@@ -198,6 +199,8 @@ class PostgreSQL:
             await link.run(_DURABLE)
             link.heed()
             self._link = link
+            # What the connection before has counted is nobody's now, and each count would go on summing it.
+            await link.fetch(TAKE_OVER)
         return self._link
 
     async def _roll_back(self) -> None:
