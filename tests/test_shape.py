@@ -42,6 +42,7 @@ BESIDE: Final = {
     "web/test_bad_assertions.py": ["login/forms.py", "login/token.py"],
     "web/test_login_clients.py": ["login/discovery.py", "login/forms.py", "login/token.py"],
     "web/test_login_devices.py": ["login/device.py"],
+    "web/test_login_hosts.py": ["login/hosts.py"],
     "web/test_login_pages.py": ["login/pages.py", "login/tickets.py"],
     "web/test_login_people.py": ["login/authorize.py"],
     "web/test_paging.py": ["operations.py"],
