@@ -9,13 +9,14 @@ import ssl
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
 from adjoin.identity import certificates
 from adjoin.service import courier
 from adjoin.service.courier import CONNECTIONS, MAX_ANSWER, Answer, Courier, TooSlow, Unreachable
+from adjoin.service.names import Names
 from adjoin.service.receivers import Allowed
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -72,6 +73,7 @@ def post(
     tls: Path | None = None,
     trusting: Path | None = None,
     host: str = "127.0.0.1",
+    names: Names | None = None,
 ) -> Answer:
     """What the courier brings back from a receiver."""
 
@@ -82,7 +84,7 @@ def post(
             context.load_cert_chain(tls / "server.pem")
         server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
         port = server.sockets[0].getsockname()[1]
-        carry = Courier(Allowed.parse((allowed,)), (trusting or tls) / certificates.CA_FILE if tls else None)
+        carry = Courier(Allowed.parse((allowed,)), (trusting or tls) / certificates.CA_FILE if tls else None, names)
         try:
             url = f"{'https' if tls else 'http'}://{host}:{port}/hook?code=1"
             return await carry(url, b'{"value":[]}', "application/json")
@@ -234,7 +236,7 @@ def test_a_name_is_resolved_once_and_what_is_called_is_what_was_looked_at(monkey
     """A name whose second answer leads inside is of no use to an attacker."""
     asked: list[str] = []
 
-    async def addresses(host: str, _: int) -> list[str]:
+    def resolve(host: str) -> list[str]:
         asked.append(host)
         return ["127.0.0.1"] if len(asked) > 1 else ["192.0.2.1"]
 
@@ -243,11 +245,55 @@ def test_a_name_is_resolved_once_and_what_is_called_is_what_was_looked_at(monkey
         raise ConnectionRefusedError("as the test has it")
 
     called: list[str] = []
-    monkeypatch.setattr(courier, "_addresses", addresses)
     monkeypatch.setattr(asyncio, "open_connection", connect)
     with pytest.raises(Unreachable):
-        post(answering(OK), allowed="http://rebound.example", host="rebound.example")
+        post(answering(OK), allowed="http://rebound.example", host="rebound.example", names=Names(resolve))
     assert (asked, called) == (["rebound.example"], ["192.0.2.1"])
+
+
+def test_what_is_remembered_of_a_name_is_looked_at_again(tmp_path: Path) -> None:
+    """What one host may be at, another may not, whatever the resolver said to whom."""
+    certificates.ensure(tmp_path, ["localhost"], datetime.now(UTC))
+
+    async def act() -> None:
+        names = Names(lambda _: ["127.0.0.1"])
+        await names.addresses("any.example")
+        carry = Courier(Allowed.parse(("*",)), names=names)
+        with pytest.raises(Unreachable, match="no address that may be called"):
+            await carry("https://any.example/", b"{}", "application/json")
+        await carry.close()
+
+    asyncio.run(act())
+
+
+def test_an_address_that_does_not_answer_leaves_time_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(courier, "TRY_SECONDS", 0.01)
+    connect = asyncio.open_connection
+
+    async def connected(host: str, *given: Any, **named: Any) -> Any:
+        if host == "127.0.0.2":
+            await asyncio.Event().wait()
+        return await connect(host, *given, **named)
+
+    monkeypatch.setattr(asyncio, "open_connection", connected)
+    names = Names(lambda _: ["127.0.0.2", "127.0.0.1"])
+    assert post(answering(OK), allowed="http://two.example", host="two.example", names=names).status == 202
+
+
+def test_an_idle_connection_goes_when_its_receiver_has_closed_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(courier, "_TIDY_SECONDS", 0.0)
+
+    async def act() -> None:
+        server = await asyncio.start_server(answering(OK), "127.0.0.1", 0)
+        carry, port = Courier(Allowed.parse(("http://127.0.0.1",))), server.sockets[0].getsockname()[1]
+        assert (await carry(f"http://127.0.0.1:{port}/", b"{}", "application/json")).status == 202
+        while carry._kept:  # noqa: ASYNC110 - the moment has no event of its own
+            await asyncio.sleep(0)
+        await carry.close()
+        server.close()
+        await over()
+
+    asyncio.run(act())
 
 
 def test_a_name_that_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -259,26 +305,14 @@ def test_a_name_that_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
         post(answering(OK), allowed="http://unknown.example", host="unknown.example")
 
 
-def test_a_name_that_cannot_be_encoded() -> None:
-    async def act() -> None:
-        with pytest.raises(Unreachable, match="not known"):
-            await courier._addresses(f"{'a' * 64}.example", 443)
-
-    asyncio.run(act())
-
-
-def test_nothing_is_kept_of_receivers_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_kept_of_receivers_that_cannot_be_reached() -> None:
     async def act() -> Courier:
-        carry = Courier(Allowed.parse(("*.example",)))
+        carry = Courier(Allowed.parse(("*.example",)), names=Names(lambda _: []))
         for number in range(5):
             with pytest.raises(Unreachable):
                 await carry(f"https://{number}.example/", b"{}", "application/json")
         return carry
 
-    async def addresses(*_: object) -> list[str]:
-        return []
-
-    monkeypatch.setattr(courier, "_addresses", addresses)
     assert asyncio.run(act())._kept == {}
 
 

@@ -9,14 +9,15 @@ from typing import Any, Final
 import pytest
 from tests.conftest import Opens
 from tests.hooks import LIFECYCLE, SUBSCRIPTIONS, URL, Hooks, deliver, die, opened, subscribe
-from tests.server import LIST, Server
+from tests.server import LIST, PUBLISHED, WRITE, Server
 from tests.service.test_delta import hear
 
+from adjoin.identity.caller import Kind
 from adjoin.odata.values import TICKS_PER_SECOND, Instant
-from adjoin.service.courier import Answer
+from adjoin.service.courier import CONNECTIONS, Answer
 from adjoin.service.deliveries import AT_ONCE, BATCH, GIVE_UP
 from adjoin.service.slots import SHARED, SHARED_OF_HOST
-from adjoin.store import applications
+from adjoin.store import applications, users
 from adjoin.store.tenants import ACTIVE, NO_LICENCE
 
 DAY: Final = 86_400
@@ -357,6 +358,134 @@ class TestTheEnd:
         server.set_licence(server.tenant(), ACTIVE)
         pass_time(server, 120)
         assert hooks.told() == [("created", key)]
+
+
+class TestTurns:
+    """Who was told longest ago comes first, and tenants take turns."""
+
+    def test_everyone_is_told_while_changes_go_on(self, server: Server, hooks: Hooks) -> None:
+        urls = [f"https://hooks.example/{number}" for number in range(3 * AT_ONCE)]
+        for url in urls:
+            subscribe(server, notificationUrl=url)
+        for _ in range(4):
+            server.create()
+            server.run(server.application.deliveries.look())
+            server.run(ended(server))
+            server.clock.time += 1
+        assert {url for url, _ in hooks.sent} == set(urls)
+
+    def test_a_tenant_whose_receivers_do_not_answer_holds_up_no_other(self, opens: Opens, hooks: Hooks) -> None:
+        server = opened(opens, hooks, webhook_allow=("*.example",))
+        other = server.add_tenant("other")
+        for number in range(2 * CONNECTIONS):
+            subscribe(server, notificationUrl=f"https://silent{number % 8}.example/{number}")
+        subscribe(server, token=server.token(tenant=other))
+        heard = asyncio.Event()
+
+        async def carry(url: str, body: bytes, content_type: str) -> Answer:
+            if "silent" in url:
+                await asyncio.Event().wait()
+            heard.set()
+            return await hooks(url, body, content_type)
+
+        async def act() -> None:
+            deliveries = server.application.deliveries
+            deliveries._carry = carry
+            for _ in range(2 * CONNECTIONS // AT_ONCE):
+                await deliveries.look()
+            assert len(deliveries._running) == SHARED
+            key = await server.answer("POST", LIST, PUBLISHED, token=server.token(tenant=other))
+            await deliveries.look()
+            await heard.wait()
+            assert hooks.told() == [("created", key.json["id"])]
+            await deliveries.stop()
+
+        server.create()
+        server.run(act())
+
+    def test_a_host_that_does_not_answer_hides_no_other(self, opens: Opens, hooks: Hooks) -> None:
+        server = opened(opens, hooks, webhook_allow=("*.example",))
+        for number in range(4 * AT_ONCE):
+            subscribe(server, notificationUrl=f"https://silent.example/{number}")
+        subscribe(server)
+        heard = asyncio.Event()
+
+        async def carry(url: str, body: bytes, content_type: str) -> Answer:
+            if "silent" in url:
+                await asyncio.Event().wait()
+            heard.set()
+            return await hooks(url, body, content_type)
+
+        async def act() -> None:
+            deliveries = server.application.deliveries
+            deliveries._carry = carry
+            await deliveries.look()
+            await deliveries.look()
+            await heard.wait()
+            await deliveries.stop()
+
+        server.create()
+        server.run(act())
+
+
+class TestLifecycle:
+    def test_a_receiver_of_it_that_is_down_holds_up_no_changes(self, server: Server, hooks: Hooks) -> None:
+        subscribe(server, minutes=10, lifecycleNotificationUrl=LIFECYCLE)
+        hooks.fails = lambda url: url == LIFECYCLE
+        server.clock.time += 5 * 60
+        for _ in range(3):
+            server.clock.time += 10
+            key = server.create()["id"]
+            deliver(server)
+            assert hooks.told() == [("created", key)]
+        assert hooks.refused
+        hooks.fails = lambda _: False
+        pass_time(server, 120)
+        assert [each["lifecycleEvent"] for _, each in hooks.take()] == ["reauthorizationRequired"]
+
+    def test_a_short_subscription_is_reminded_at_half_its_time(self, server: Server, hooks: Hooks) -> None:
+        subscribe(server, minutes=10, lifecycleNotificationUrl=LIFECYCLE)
+        pass_time(server, 5 * 60 - 5)
+        assert hooks.take() == []
+        pass_time(server, 5)
+        assert [each["lifecycleEvent"] for _, each in hooks.take()] == ["reauthorizationRequired"]
+
+    def test_it_hears_of_its_end_though_nothing_changes(self, server: Server, hooks: Hooks) -> None:
+        app, _ = server.add_app("listener")
+        token = server.token(client_id=app.id, subject=app.object_id)
+        subscribe(server, token=token, lifecycleNotificationUrl=LIFECYCLE)
+        number = server.tenant().number
+        deliver(server)
+        server.write(lambda session: applications.remove(session, number, app.id))
+        pass_time(server, 31)
+        assert [each["lifecycleEvent"] for _, each in hooks.take()] == ["subscriptionRemoved"]
+
+    @pytest.mark.parametrize(
+        "away",
+        [
+            "DELETE FROM users WHERE tenant = ?1 AND id = ?2",
+            "UPDATE users SET enabled = 0 WHERE tenant = ?1 AND id = ?2",
+        ],
+    )
+    def test_it_goes_with_the_person_who_made_it(self, server: Server, hooks: Hooks, away: str) -> None:
+        app, _ = server.add_app("listener")
+        number, key = server.tenant().number, server.world.new_request_id()
+        maria = users.User(key, "maria", "Maria", "x", (WRITE,), "2027-01-01T00:00:00Z")
+        server.write(lambda session: users.add(session, number, maria))
+        token = server.token(client_id=app.id, subject=key, kind=Kind.DELEGATED)
+        subscribe(server, token=token, lifecycleNotificationUrl=LIFECYCLE)
+        connector = server.create()["id"]
+        deliver(server)
+        assert hooks.told() == [("created", connector)]
+        server.write(lambda session: session.fetch(away, (number, key)))
+        server.create()
+        deliver(server)
+        assert [each["lifecycleEvent"] for _, each in hooks.take()] == ["subscriptionRemoved"]
+
+
+async def ended(server: Server) -> None:
+    """Wait until what is under way is over, and begin with nothing new."""
+    await asyncio.gather(*server.application.deliveries._running.values(), return_exceptions=True)
 
 
 class TestAClockThatIsSetBack:

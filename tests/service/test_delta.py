@@ -258,6 +258,25 @@ def test_links_are_good_for_seven_days_and_then_gone(server: Server) -> None:
     assert server.follow(link).status == 410
 
 
+def test_an_entity_that_changed_often_comes_once_a_page_and_none_is_left_out(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changes, "LOOKED_AT", 4)
+    busy, other = server.create()["id"], server.create()["id"]
+    link = latest(server)
+    for number in range(10):
+        server.call("PATCH", f"{LIST}/{busy}", {"version": str(number)})
+    server.call("PATCH", f"{LIST}/{other}", {"version": "2"})
+    pages = []
+    while True:
+        answer = server.follow(link).json
+        pages.append([each["id"] for each in answer["value"]])
+        if "@odata.nextLink" not in answer:
+            break
+        link = answer["@odata.nextLink"]
+    assert pages == [[busy], [busy], [busy, other]]
+
+
 def test_a_link_from_a_future_that_was_taken_back_is_gone(server: Server) -> None:
     """The database was restored from a copy, or the clock set back by an hour."""
     link = latest(server)

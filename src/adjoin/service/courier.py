@@ -2,16 +2,15 @@
 
 How many at a time is for its users to bound: a wait for a turn here would be taken from the time that a receiver has.
 
-The name is resolved once, and what is connected to is what was checked. It follows no redirect and asks no proxy. HTTP
-is written and read here: a POST costs a tenth of what it does through the pool of httpcore (1.7 to 6 ms of processor
-time), and the requests that are served meanwhile wait for it.
+The name is resolved once (`names.py`), and what is connected to is what was checked. It follows no redirect and asks no
+proxy. HTTP is written and read here: a POST costs a tenth of what it does through the pool of httpcore (1.7 to 6 ms of
+processor time), and the requests that are served meanwhile wait for it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
-import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from urllib.parse import urlsplit
 
 from adjoin import __version__
 from adjoin.service.errors import NotSubscribed
+from adjoin.service.names import Names, UnknownName
 from adjoin.service.receivers import Allowed, Receiver
 
 SECONDS: Final = 10
@@ -33,6 +33,10 @@ CONNECTIONS: Final = 64
 KEPT_SECONDS: Final = 30.0
 """How long a connection is kept for the next body."""
 
+TRY_SECONDS: Final = 3.0
+"""How long an address may take to be connected to while there are others."""
+
+_TIDY_SECONDS: Final = 10.0
 _MAX_HEAD: Final = 16_384
 _MAX_INTERIM: Final = 5
 _STATUS: Final = re.compile(r"HTTP/1\.([01]) (\d{3})(?: |$)")
@@ -87,13 +91,15 @@ class Courier:
     them.
     """
 
-    def __init__(self, allowed: Allowed, authorities: Path | None = None) -> None:
+    def __init__(self, allowed: Allowed, authorities: Path | None = None, names: Names | None = None) -> None:
         self._allowed = allowed
         self._authorities = authorities
+        self._names = names or Names()
         self._first = asyncio.Lock()
         # A file that is none is found at the start.
         self._context = None if authorities is None else _trusting(authorities)
         self._kept: dict[Receiver, list[_Connection]] = {}
+        self._tidies: asyncio.TimerHandle | None = None
 
     async def __call__(self, url: str, body: bytes, content_type: str) -> Answer:
         try:
@@ -147,6 +153,17 @@ class Courier:
         self._kept.setdefault(receiver, []).append(_Connection(connection.reader, connection.writer, now))
         if sum(map(len, self._kept.values())) > CONNECTIONS:
             self._tidy(now)
+        self._tidy_later()
+
+    def _tidy_later(self) -> None:
+        # What its receiver has closed is of no use, and nobody may come who would find that out.
+        if self._kept and self._tidies is None:
+            self._tidies = asyncio.get_running_loop().call_later(_TIDY_SECONDS, self._tidy_now)
+
+    def _tidy_now(self) -> None:
+        self._tidies = None
+        self._tidy(asyncio.get_running_loop().time())
+        self._tidy_later()
 
     def _tidy(self, now: float) -> None:
         """Let go of what is no longer of use, and of the receiver that has waited longest if that is not enough."""
@@ -161,19 +178,25 @@ class Courier:
             oldest.pop(0).drop()
 
     async def _connected(self, receiver: Receiver) -> _Connection:
-        error: Exception = Unreachable(f"{receiver.host} has no address that may be called")
         tls, name = (await self._trust(), receiver.host) if receiver.scheme == "https" else (None, None)
-        for address in await _addresses(receiver.host, receiver.port):
-            if not self._allowed.address(receiver.host, receiver.port, address):
-                continue
+        try:
+            found = await self._names.addresses(receiver.host)
+        except UnknownName as unknown:
+            raise Unreachable(str(unknown)) from None
+        allowed = [each for each in found if self._allowed.address(receiver.host, receiver.port, each)]
+        error: Exception = Unreachable(f"{receiver.host} has no address that may be called")
+        for address in allowed:
             try:
-                return _Connection(
-                    *await asyncio.open_connection(
-                        address, receiver.port, limit=_MAX_HEAD, ssl=tls, server_hostname=name
+                # The last one may take what time there is.
+                async with asyncio.timeout(None if address is allowed[-1] else TRY_SECONDS):
+                    return _Connection(
+                        *await asyncio.open_connection(
+                            address, receiver.port, limit=_MAX_HEAD, ssl=tls, server_hostname=name
+                        )
                     )
-                )
             except OSError as failed:
                 error = failed
+        self._names.forget(receiver.host)
         raise error
 
     async def _trust(self) -> ssl.SSLContext:
@@ -183,6 +206,9 @@ class Courier:
             return self._context
 
     async def close(self) -> None:
+        if self._tidies is not None:
+            self._tidies.cancel()
+        await self._names.close()
         for kept in self._kept.values():
             for each in kept:
                 each.drop()
@@ -195,15 +221,6 @@ def _trusting(authorities: Path | None) -> ssl.SSLContext:
     if authorities is not None:
         context.load_verify_locations(authorities)
     return context
-
-
-async def _addresses(host: str, port: int) -> list[str]:
-    try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        # The second from a name that cannot be encoded.
-        raise Unreachable(f"{host} is not known: {getattr(error, 'strerror', None) or error}") from None
-    return list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
 
 
 def _request(url: str, receiver: Receiver, body: bytes, content_type: str) -> bytes:

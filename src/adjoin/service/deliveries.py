@@ -19,7 +19,7 @@ import structlog
 
 from adjoin import model
 from adjoin.odata.values import TICKS_PER_SECOND, Instant
-from adjoin.service import notices
+from adjoin.service import notices, repeats
 from adjoin.service.courier import SECONDS, Carry, Unreachable
 from adjoin.service.receivers import host_of
 from adjoin.service.removal import SKEW
@@ -194,6 +194,8 @@ class Deliveries:
         if subscribed and not 0 <= now - self._asked < _GONE:
             self._asked = now
             await self._find_gone()
+        # Every node looks once a second, which is what that needs.
+        await repeats.tidy(self._database, self._world.now())
         self._done = now
 
     async def _hasten(self, now: int) -> None:

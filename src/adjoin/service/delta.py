@@ -119,19 +119,23 @@ async def _listed(session: Session, tenant: Tenant, table: Table, round_: Round,
 
 
 async def _changed(session: Session, tenant: Tenant, table: Table, round_: Round, since: Moment, at: int) -> Page:
-    """As many stages as fill a page: the log first, then what the index on silence tells."""
+    """As many stages as fill a page: the log first, then what the index on silence tells.
+
+    A page is short where entities changed so often that a look at all their changes would take long.
+    """
     keys: dict[str, None] = {}
     stage, after = round_.stage, round_.after
     windows = _windows(table, since.ticks, round_.until.ticks)
-    while stage <= len(windows) and len(keys) < round_.size:
+    if stage == 0:
+        behind = after.since if after else since.sequence
+        logged = await changes.entities_after(session, tenant.number, behind, round_.until.sequence, round_.size)
+        keys |= dict.fromkeys(logged.keys)
+        after = None if logged.up_to is None else Silent(logged.up_to, "")
+        stage += after is None
+    while 0 < stage <= len(windows) and len(keys) < round_.size:
         left = round_.size - len(keys)
-        if stage == 0:
-            behind = after.since if after else since.sequence
-            logged = await changes.after(session, tenant.number, behind, round_.until.sequence, left)
-            found: Sequence[Silent] = [Silent(each.sequence, each.entity) for each in logged]
-        else:
-            low, high = windows[stage - 1]
-            found = await changes.silent(session, table, tenant.number, after or Silent(low, _LAST_KEY), high, left)
+        low, high = windows[stage - 1]
+        found = await changes.silent(session, table, tenant.number, after or Silent(low, _LAST_KEY), high, left)
         keys |= dict.fromkeys(each.key for each in found)
         after = found[-1] if len(found) == left else None
         stage += after is None

@@ -15,7 +15,7 @@ import msgspec
 from adjoin.service.errors import RepeatRejected
 from adjoin.store import repeats
 from adjoin.store.columns import Row, Stored
-from adjoin.store.database import Session
+from adjoin.store.database import Database, Session
 from adjoin.store.repeats import Kept
 
 WINDOW: Final = 24 * 3_600
@@ -65,10 +65,20 @@ async def once(
     if before is not None:
         return before.outcome
     outcome = await act(session)
-    await repeats.forget(session, int(now) - WINDOW - _AHEAD)
+    await repeats.forget(session, _forgotten(now))
     kept = Kept(request.digest, msgspec.msgpack.encode(outcome))
     await repeats.keep(session, tenant, request.client, request.request_id, kept, int(now))
     return outcome
+
+
+async def tidy(database: Database, now: float) -> None:
+    """Forget some of what can be repeated no more: it goes by itself only where others are repeatable."""
+    if await repeats.any_before(database.reader, _forgotten(now)):
+        await database.write(lambda session: repeats.forget(session, _forgotten(now)))
+
+
+def _forgotten(now: float) -> int:
+    return int(now) - WINDOW - _AHEAD
 
 
 def _stored(outcome: bytes) -> Stored | None:

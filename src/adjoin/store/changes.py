@@ -17,6 +17,9 @@ from adjoin.store.database import Insertion, Numbers, Session
 KEPT: Final = 8 * 86_400 * TICKS_PER_SECOND
 """How long a change stays in the log: links are good for seven days (graph-contract 3.11), and a day is to spare."""
 
+LOOKED_AT: Final = 4_096
+"""So many changes are looked at for one page at most."""
+
 _DROPPED_AT_ONCE: Final = 4_096
 
 
@@ -98,6 +101,32 @@ async def after(session: Session, tenant: int, sequence: int, until: int, limit:
     )
     found = await session.fetch(sql, (tenant, sequence, until, limit))
     return [Change(number, entity, Kind(kind), ticks) for number, entity, kind, ticks in found]
+
+
+class Entities(NamedTuple):
+    """Keys of entities, each once, and the change up to which these are all; None: there are no others."""
+
+    keys: list[str]
+    up_to: int | None
+
+
+async def entities_after(session: Session, tenant: int, sequence: int, until: int, limit: int) -> Entities:
+    """The first entities with changes behind one, up to and with another, in the order of the first change of each.
+
+    However often they changed, a bounded number of changes is looked at.
+    """
+    sql = (
+        "SELECT entity, min(sequence), count(*), max(sequence) FROM (SELECT entity, sequence FROM changes "
+        "WHERE tenant = ?1 AND sequence > ?2 AND sequence <= ?3 ORDER BY sequence LIMIT ?4) looked_at "
+        "GROUP BY entity ORDER BY 2"
+    )
+    found = await session.fetch(sql, (tenant, sequence, until, LOOKED_AT))
+    keys = [str(entity) for entity, *_ in found[:limit]]
+    if len(found) > limit:
+        return Entities(keys, int(found[limit][1]) - 1)
+    if sum(each[2] for each in found) == LOOKED_AT:
+        return Entities(keys, max(int(each[3]) for each in found))
+    return Entities(keys, None)
 
 
 async def silent(

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from adjoin.store.database import Session
 from adjoin.store.statements import Everywhere
+
+FORGOTTEN_AT_ONCE: Final = 256
+"""So that no change waits for a large clean-up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,16 @@ async def keep(session: Session, tenant: int, client: str, request_id: str, kept
     await session.fetch(sql, (tenant, client, request_id, kept.digest, kept.outcome, now))
 
 
+async def any_before(session: Session, before: int) -> bool:
+    """Whether something is kept from before this time."""
+    sql = Everywhere("SELECT 1 FROM repeated_requests WHERE created < ?1 LIMIT 1")
+    return bool(await session.fetch(sql, (before,)))
+
+
 async def forget(session: Session, before: int) -> None:
-    """Forget what was kept before this time."""
-    await session.fetch(Everywhere("DELETE FROM repeated_requests WHERE created < ?1"), (before,))
+    """Forget some of what was kept before this time; more at once than comes from one request to the next."""
+    sql = Everywhere(
+        "DELETE FROM repeated_requests WHERE (tenant, client, request_id) IN "
+        "(SELECT tenant, client, request_id FROM repeated_requests WHERE created < ?1 ORDER BY created LIMIT ?2)"
+    )
+    await session.fetch(sql, (before, FORGOTTEN_AT_ONCE))
