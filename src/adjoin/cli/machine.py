@@ -138,6 +138,7 @@ def run(
 ) -> None:
     """Be a connector until SIGINT or SIGTERM: check in, and wait for work."""
     try:
+        settings.load(config)  # where nobody enrolled, no lock is made either
         with settings.claimed(config):
             asyncio.run(_run(config, once, metrics_port))
     except Fault as fault:
@@ -221,6 +222,7 @@ def leave(
 
 
 def _left(config: Path, force: bool) -> None:
+    settings.load(config)  # as `run` does
     with settings.claimed(config):
         held = settings.load(config)
         try:

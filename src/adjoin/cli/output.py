@@ -6,7 +6,7 @@ import contextlib
 import json as json_text
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -14,7 +14,11 @@ from adjoin.odata.errors import Refusal
 
 
 class Unprinted(Refusal):
-    """What a command says could not be written to where its output goes."""
+    """What a command says could not be written to where its output goes, and `why`."""
+
+    def __init__(self, why: str, message: str | None = None) -> None:
+        super().__init__(message or f"What there is to say cannot be written: {why}.")
+        self.why = why
 
 
 def print_json(value: object) -> None:
@@ -29,18 +33,25 @@ def print_json(value: object) -> None:
 
 
 def print_line(text: str) -> None:
-    sys.stdout.write(text + "\n")
+    with _whole():
+        sys.stdout.write(text + "\n")
 
 
 def let_go() -> None:
     """Have all that was printed where it goes. Raises Unprinted, or BrokenPipeError where the reader is gone."""
-    try:
+    with _whole():
         sys.stdout.flush()
+
+
+@contextlib.contextmanager
+def _whole() -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         _give_up()
         if isinstance(error, BrokenPipeError):
             raise
-        raise Unprinted(f"What there is to say cannot be written: {error.strerror}.") from None
+        raise Unprinted(error.strerror or str(error)) from None
 
 
 def _give_up() -> None:
@@ -78,11 +89,10 @@ def print_made(made: Mapping[str, object], json: bool) -> None:
             for member, value in made.items():
                 print_line(f"{member:<{width}} {value}")
         let_go()
-    except (Unprinted, OSError) as error:
-        _give_up()
-        why = error.strerror if isinstance(error, OSError) else error.message.partition(": ")[2].rstrip(".")
+    except (Unprinted, BrokenPipeError) as error:
+        why = error.why if isinstance(error, Unprinted) else str(error.strerror)
         raise Unprinted(
-            f"It was made, but cannot be shown: {why}. A secret that it has is lost; remove it, and add it anew."
+            why, f"It was made, but cannot be shown: {why}. A secret that it has is lost; remove it, and add it anew."
         ) from None
 
 

@@ -93,7 +93,7 @@ def check_server(url: str) -> None:
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
-        httpx.URL(url)
+        _ = httpx.URL(url).host
     except (ValueError, httpx.InvalidURL):
         raise Unusable(f"'{url}' is no URL.") from None
     if parts.scheme not in ("https", "http") or not host or parts.path.strip("/") or parts.query or parts.username:
