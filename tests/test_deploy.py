@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from adjoin.cli.main import command_line
+from adjoin.connector.settings import DEFAULT
 
 UNITS: Final = sorted((Path(__file__).parents[1] / "deploy").glob("*.service"))
 
@@ -44,3 +45,22 @@ def test_the_service_reads_the_environment_of_the_docs() -> None:
     read = re.search(r"^EnvironmentFile=-(.+)$", (root / "deploy" / "adjoin.service").read_text("utf-8"), re.MULTILINE)
     assert read is not None
     assert f"`{read[1]}`" in (root / "docs" / "operations.md").read_text("utf-8")
+
+
+def test_the_connectors_account_owns_nothing_of_the_services() -> None:
+    """Whoever owns a folder can put another file in place of one that is root's."""
+    root = Path(__file__).parents[1]
+    service, connector = (
+        (root / "deploy" / f"{name}.service").read_text("utf-8") for name in ("adjoin", UNITS[0].stem)
+    )
+    (given,) = re.findall(r"^#   install -d -o adjoin-connector .* (/\S+)$", connector, re.MULTILINE)
+    assert given == str(DEFAULT.parent)
+    assert f"ReadWritePaths={given}\n" in connector
+    assert f"--config {DEFAULT}\n" in connector
+    assert given not in service
+
+
+def test_the_service_finds_its_settings_file_beside_its_environment() -> None:
+    unit = (Path(__file__).parents[1] / "deploy" / "adjoin.service").read_text("utf-8")
+    assert "WorkingDirectory=-/etc/adjoin\n" in unit
+    assert "`/etc/adjoin/adjoin.toml`" in (Path(__file__).parents[1] / "docs" / "operations.md").read_text("utf-8")

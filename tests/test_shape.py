@@ -27,8 +27,10 @@ _BARE: Final = re.compile(r"utils?|helpers?|managers?|base|common|misc")
 BESIDE: Final = {
     "cli/test_commands.py": ["app.py", "check.py", "main.py", "tenant.py", "token.py", "version.py"],
     "cli/test_connector.py": ["connector.py", "machine.py"],
+    "cli/test_ends.py": ["main.py", "options.py", "output.py", "words.py"],
     "cli/test_loaded.py": ["main.py", "options.py", "running.py"],
     "cli/test_race.py": ["options.py"],
+    "cli/test_reference.py": ["main.py"],
     "cli/test_serve_tls.py": ["listener.py", "serve.py"],
     "identity/test_logs.py": ["parties.py", "plain.py", "tokens.py"],
     "store/test_processes.py": ["sqlite.py"],

@@ -58,6 +58,13 @@ def here(*arguments: str, folder: Path, **settings: str) -> subprocess.Completed
     return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
 
 
+def installed(folder: Path) -> Path:
+    """Have an installation in a data directory: commands work on one, and only a few make it."""
+    made = here("token", "--data-dir", str(folder), folder=folder.parent)
+    assert made.returncode == 0, made.stderr
+    return folder
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

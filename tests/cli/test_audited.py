@@ -72,6 +72,16 @@ def test_changes_of_licences(run: Run, folder: Path) -> None:
     ]
 
 
+def test_changes_of_the_least_version_of_connectors(run: Run, folder: Path) -> None:
+    run("tenant", "connector-version", "default", "6.1.0.0")
+    run("tenant", "connector-version", "default", "any")
+    assert [each["activity"] for each in events(folder)] == ["Patch Tenant"] * 2
+    assert [each["resource"]["modifiedProperties"] for each in events(folder)] == [
+        [{"displayName": "leastConnectorVersion", "oldValue": None, "newValue": "6.1.0.0"}],
+        [{"displayName": "leastConnectorVersion", "oldValue": "6.1.0.0", "newValue": None}],
+    ]
+
+
 def test_a_new_tenant_begins_its_own_trail(run: Run, folder: Path) -> None:
     made = run("tenant", "add", "second", "--json")
     (event,) = events(folder)

@@ -10,6 +10,7 @@ from typing import Any
 
 import apsw
 import pytest
+from tests.cli.program import installed
 from tests.conftest import data_dir
 from tests.postgresql import Databases, name_of
 from typer.testing import CliRunner, Result
@@ -22,7 +23,7 @@ from adjoin.odata.errors import Refusal
 def folder(tmp_path: Path, keys: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An installation in `var`, where commands look for it."""
     monkeypatch.chdir(tmp_path)
-    return data_dir(tmp_path / "var", keys)
+    return installed(data_dir(tmp_path / "var", keys))
 
 
 def run(*arguments: str) -> Result:

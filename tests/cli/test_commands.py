@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from tests.cli.program import adjoin, here
+from tests.cli.program import adjoin, here, installed
 from tests.conftest import data_dir
 from tests.server import GUID, NOWHERE, READ, WRITE
 from typer.testing import CliRunner, Result
@@ -58,7 +58,7 @@ class Commands:
 @pytest.fixture
 def commands(tmp_path: Path, keys: Path, monkeypatch: pytest.MonkeyPatch) -> Commands:
     monkeypatch.chdir(tmp_path)
-    return Commands(data_dir(tmp_path / "data", keys))
+    return Commands(installed(data_dir(tmp_path / "data", keys)))
 
 
 def claims(token: str) -> Any:
@@ -296,7 +296,7 @@ _TOML: Final = "data-dir = 'from-file'\n"
 def test_flags_go_over_environment_over_file(
     tmp_path: Path, keys: Path, arguments: Sequence[str], settings: dict[str, str], chosen: str
 ) -> None:
-    data_dir(tmp_path / chosen, keys)
+    installed(data_dir(tmp_path / chosen, keys))
     (tmp_path / "adjoin.toml").write_text(_TOML)
     (tmp_path / "other.toml").write_text(_TOML.replace("file", "other"))
     assert here("tenant", "list", *arguments, folder=tmp_path, **settings).returncode == 0
@@ -306,6 +306,8 @@ def test_flags_go_over_environment_over_file(
 
 def test_database_may_be_elsewhere(commands: Commands, tmp_path: Path) -> None:
     for given in (str(tmp_path / "one" / "my.db"), f"sqlite:///{tmp_path}/two/my.db"):
+        assert "There is no installation in " in commands.refusal("tenant", "list", "--database", given)
+        commands.out("token", "--database", given)
         commands.out("tenant", "add", "there", "--database", given)
         assert len(commands.json("tenant", "list", "--database", given)) == 2
     assert len(commands.json("tenant", "list")) == 1

@@ -102,8 +102,8 @@ def test_leaving_removes_it_on_both_sides(machine: Machine) -> None:
     assert "leaving" in machine.listed()
     assert machine.connector("leave").returncode == 0
     assert "leaving" not in machine.listed()
-    assert not machine.file.exists()
     assert "enroll" in machine.connector("leave").stderr
+    assert not list(machine.folder.iterdir())
 
 
 def test_an_enrolled_machine_is_not_enrolled_over(machine: Machine) -> None:

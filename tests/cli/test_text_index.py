@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.cli.program import adjoin, serving
+from tests.cli.program import adjoin, installed, serving
 from tests.cli.test_commands import Commands
 from tests.conftest import data_dir
 from tests.postgresql import Databases
@@ -19,7 +19,7 @@ __all__ = ["Commands"]
 @pytest.fixture
 def commands(tmp_path: Path, keys: Path, monkeypatch: pytest.MonkeyPatch) -> Commands:
     monkeypatch.chdir(tmp_path)
-    return Commands(data_dir(tmp_path / "data", keys))
+    return Commands(installed(data_dir(tmp_path / "data", keys)))
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

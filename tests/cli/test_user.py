@@ -15,6 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
+from tests.cli.program import installed
 from typer.testing import CliRunner
 
 from adjoin.cli.main import command_line
@@ -42,7 +43,7 @@ def folder(tmp_path: Path, signing: Path) -> Path:
     made = tmp_path / "data"
     made.mkdir(mode=0o700)
     shutil.copytree(signing, made / "keys")
-    return made
+    return installed(made)
 
 
 @pytest.fixture

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import multiprocessing
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -85,7 +87,7 @@ def test_a_wrong_one_is_refused_by_name(file: Path, line: str, words: str) -> No
 def test_one_that_lacks_something_is_refused(file: Path) -> None:
     settings.save(file, HELD)
     file.write_text("servers = ['https://x']")
-    with pytest.raises(Unusable, match="not whole"):
+    with pytest.raises(Unusable, match="not whole: it lacks audience, connector, key,"):
         settings.load(file)
 
 
@@ -102,6 +104,7 @@ def test_one_that_lacks_something_is_refused(file: Path) -> None:
         ("https://x:port", False),
         ("https://user@x", False),
         ("https://x/beta", False),
+        ("https://xn--.example", False),
         ("ftp://x", False),
     ],
 )
@@ -132,3 +135,63 @@ def test_where_it_cannot_be_written_it_is_said(tmp_path: Path) -> None:
     (tmp_path / "x").write_text("a file, not a folder")
     with pytest.raises(Unusable, match="cannot be"):
         settings.save(tmp_path / "x" / "c.toml", HELD)
+
+
+def test_who_only_looks_keeps_nobody_from_beginning(file: Path) -> None:
+    """Else a program that starts while its status is asked for would end, and not be started again."""
+    with settings.claimed(file):
+        pass
+    looks = os.open(settings.beside(file, "lock"), os.O_RDONLY)
+    fcntl.flock(looks, fcntl.LOCK_SH)
+    with settings.claimed(file, pause=lambda _: os.close(looks)):
+        assert settings.acts(file)
+    assert not settings.acts(file)
+
+
+def test_to_look_makes_nothing(file: Path) -> None:
+    assert not settings.acts(file)
+    assert not file.parent.exists()
+
+
+def test_a_lock_that_cannot_be_opened_tells_nothing(file: Path) -> None:
+    settings.save(file, HELD)
+    lock = settings.beside(file, "lock")
+    lock.symlink_to(lock)
+    with pytest.raises(Unusable, match="cannot be looked at"):
+        settings.acts(file)
+
+
+def test_to_forget_leaves_nothing_of_its_own(file: Path) -> None:
+    settings.save(file, HELD)
+    for what in ("status", "key", "new"):
+        settings.beside(file, what).touch()
+    other = file.with_name("other.toml")
+    other.touch()
+    with settings.claimed(file):
+        settings.forget(file)
+    assert list(file.parent.iterdir()) == [other]
+
+
+def test_a_lock_that_was_removed_in_the_moment_of_its_opening_is_not_the_lock(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with settings.claimed(file):
+        pass
+    lock, flock = settings.beside(file, "lock"), fcntl.flock
+    removed: list[bool] = []
+
+    def remove_first(descriptor: int, how: int) -> None:
+        flock(descriptor, how)
+        if not removed:
+            removed.append(True)
+            lock.unlink()
+
+    monkeypatch.setattr(fcntl, "flock", remove_first)
+    with settings.claimed(file), pytest.raises(Unusable, match="Another process"), settings.claimed(file):
+        pass
+
+
+@pytest.mark.parametrize("named", ["", "."])
+def test_a_directory_is_no_file_of_a_connector(named: str) -> None:
+    with pytest.raises(Unusable, match="is a directory"), settings.claimed(Path(named)):
+        pass

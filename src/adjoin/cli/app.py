@@ -10,7 +10,7 @@ import typer
 from adjoin.cli import audited
 from adjoin.cli.options import Database, DataDir, Json, Settings, TenantName, checked_name, load, run, tenant_meant
 from adjoin.cli.output import print_listed, print_made
-from adjoin.cli.words import check_permissions
+from adjoin.cli.words import check_permissions, tell_unknown
 from adjoin.identity import client_keys, issuer
 from adjoin.identity.client_keys import BadClientKey, ClientKey
 from adjoin.odata.errors import Refusal
@@ -98,7 +98,9 @@ def add(
         made: dict[str, object] = {"tenant_id": meant.id, "client_id": new.id}
         return made if secret is None else made | {"client_secret": secret}
 
-    print_made(run(load(config, data_dir=data_dir, database=database), act), json)
+    made = run(load(config, data_dir=data_dir, database=database), act)
+    tell_unknown(permissions)
+    print_made(made, json)
 
 
 async def _add(session: Session, tenant: int, new: Application, keys: list[ClientKey]) -> bool:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import stat
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
+from cryptography import x509
 
 from adjoin.cli.options import Database, DataDir, Json, Settings, load, run
 from adjoin.cli.output import print_json, print_line
 from adjoin.config import Config
+from adjoin.identity.certificates import AUTHORITY_FILE, CA_FILE, SERVER_FILE
+from adjoin.identity.folder import FileBroken, opened
 from adjoin.odata.errors import Refusal
 from adjoin.service.installation import Installation
 from adjoin.service.restore import draft_of
@@ -55,8 +60,7 @@ def check(
 ) -> None:
     """Look at the data directory, the database, the keys and the tenants, and say what is wrong."""
     loaded = load(config, data_dir=data_dir, database=database)
-    findings = _files(loaded)
-    disk = _disk(loaded)
+    findings, disk = _looked_at("data directory", _files, loaded), _looked_at("disk", _disk, loaded)
     if all(each.healthy for each in findings):
         try:
             if recount:
@@ -67,7 +71,7 @@ def check(
                 findings.append(run(loaded, _recounted))
         except Refusal as refusal:
             findings.append(Finding("installation", False, refusal.message))
-    findings += disk + _drafts(loaded)
+    findings += disk + _looked_at("certificates", _certificates, loaded) + _looked_at("drafts", _drafts, loaded)
     healthy = all(each.healthy for each in findings)
     if json:
         print_json({"healthy": healthy, "findings": [asdict(each) for each in findings]})
@@ -78,7 +82,19 @@ def check(
         raise typer.Exit(1)
 
 
+def _looked_at(what: str, look: Callable[[Config], list[Finding]], loaded: Config) -> list[Finding]:
+    """What `look` finds; what may not be looked at is a finding, too."""
+    try:
+        return look(loaded)
+    except Refusal as refusal:
+        return [Finding(what, False, refusal.message)]
+    except OSError as error:
+        return [Finding(what, False, f"{error.filename} cannot be looked at: {error.strerror}")]
+
+
 def _files(loaded: Config) -> list[Finding]:
+    if loaded.data_dir.exists() and not loaded.data_dir.is_dir():
+        return [Finding("data directory", False, f"{loaded.data_dir} is no directory")]
     if not loaded.data_dir.is_dir():
         says = f"{loaded.data_dir} is not there; `adjoin serve` makes it at the first start"
         return [Finding("data directory", False, says)]
@@ -91,6 +107,25 @@ def _files(loaded: Config) -> list[Finding]:
     else:
         found.append(Finding("database file", False, f"{loaded.database_file} is not there"))
     return found
+
+
+def _certificates(loaded: Config) -> list[Finding]:
+    """The folder of our own authority, if it is there: what is wrong with it keeps https and backups from working."""
+    if not loaded.tls_dir.exists():
+        return []
+    with opened(loaded.tls_dir) as folder:
+        for name in sorted(os.listdir(folder.handle)):
+            data = None if name.startswith(".") else folder.read(name, public=name == CA_FILE)
+            if data is not None and name in (CA_FILE, AUTHORITY_FILE, SERVER_FILE):
+                _check_pem(folder.path / name, data)
+    return [Finding("certificates", True, f"the files in {loaded.tls_dir} are as they should be")]
+
+
+def _check_pem(file: Path, data: bytes) -> None:
+    try:
+        x509.load_pem_x509_certificates(data)
+    except ValueError:
+        raise FileBroken(file, "it is torn, or holds no certificates in PEM form") from None
 
 
 def _drafts(loaded: Config) -> list[Finding]:

@@ -5,6 +5,7 @@ What runs on the connectors' machines is in `machine.py`.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Final
 
 import typer
@@ -12,6 +13,7 @@ import typer
 from adjoin.cli import audited, machine
 from adjoin.cli.options import Database, DataDir, Json, Settings, TenantName, load, run, tenant_meant
 from adjoin.cli.output import print_json, print_line, print_listed
+from adjoin.cli.words import BadText
 from adjoin.odata.values import Instant
 from adjoin.service import connectors as rules
 from adjoin.service import enrolment
@@ -30,6 +32,8 @@ group.command("status")(machine.status)
 group.command("leave")(machine.leave)
 
 _PAGE: Final = 1_000
+_LONGEST_DOMAIN: Final = 255
+_DOMAIN: Final = re.compile(r"[\w-]{1,63}(\.[\w-]{1,63})*")
 
 
 @group.command("invite")
@@ -50,6 +54,8 @@ def invite(
     config: Settings = None,
 ) -> None:
     """Print a code by which one machine can become a connector. It works once, is shown this once, and kept nowhere."""
+    if domain is not None and (len(domain) > _LONGEST_DOMAIN or not _DOMAIN.fullmatch(domain)):
+        raise BadText("--domain is the name of a domain, such as corp.example.")
 
     async def act(installation: Installation, world: World) -> dict[str, object]:
         meant = await tenant_meant(installation, tenant)

@@ -19,6 +19,7 @@ from adjoin import __version__
 from adjoin.cli import supervisor
 from adjoin.cli.options import Json
 from adjoin.cli.output import print_json, print_line
+from adjoin.cli.words import check_text
 from adjoin.connector import keys, metrics, settings
 from adjoin.connector.api import REMOVED, Service, seconds_of
 from adjoin.connector.faults import Fault, Refused, Unreachable, Unusable
@@ -27,6 +28,9 @@ from adjoin.odata.errors import Refusal
 
 FOR_GOOD: Final = 78
 """The exit status when somebody has to do something first (EX_CONFIG); a supervisor need not start it again."""
+
+LONGEST_NAME: Final = 255
+"""The longest name that a server takes."""
 
 File = Annotated[
     Path, typer.Option("--config", metavar="FILE", envvar="ADJOIN_CONNECTOR_CONFIG", help="The connector's one file.")
@@ -62,7 +66,8 @@ def enroll(
         raise ConnectorRefusal(
             "That is no invitation code: it has 32 letters and digits, as `adjoin connector invite` prints."
         )
-    made = _carried_out(lambda: _enrolled(tuple(server), code, ca, name or _own_name(), config))
+    called = _own_name() if name is None else check_text(name, "--name", LONGEST_NAME)
+    made = _carried_out(lambda: _enrolled(tuple(server), code, ca, called, config))
     if json:
         print_json(made)
     else:
@@ -100,7 +105,7 @@ def _enrolled(servers: tuple[str, ...], code: str, ca: Path | None, name: str, c
             ca=authority,
         )
         settings.save(config, held)
-        _key_file(config).unlink(missing_ok=True)
+        settings.beside(config, "key").unlink(missing_ok=True)
     return {"connector": held.connector, "tenant": held.tenant, "name": name, "config": str(config)}
 
 
@@ -109,13 +114,9 @@ async def _asked(servers: tuple[str, ...], ca: str, code: str, name: str, key: s
         return await service.enrol(code, name, version(), key)
 
 
-def _key_file(config: Path) -> Path:
-    return config.with_name(f".{config.name}.key")
-
-
 def _kept_key(config: Path) -> str:
     """The key of an attempt whose answer was lost, or a new one, on disk before it is used: the code knows it by it."""
-    file = _key_file(config)
+    file = settings.beside(config, "key")
     with suppress(OSError, UnicodeDecodeError, keys.BadKey):
         found = file.read_text("ascii")
         keys.thumbprint(found)
@@ -137,6 +138,7 @@ def run(
 ) -> None:
     """Be a connector until SIGINT or SIGTERM: check in, and wait for work."""
     try:
+        settings.load(config)  # where nobody enrolled, no lock is made either
         with settings.claimed(config):
             asyncio.run(_run(config, once, metrics_port))
     except Fault as fault:
@@ -180,7 +182,7 @@ def status(config: File = settings.DEFAULT, json: Json = False) -> None:
     """Print how this machine's connector does. The exit status is 0 where it runs and the server shows it as active."""
     held = _carried_out(lambda: settings.load(config))
     found = _noted(config)
-    runs = _runs(config)
+    runs = _carried_out(lambda: settings.acts(config))
     shown: dict[str, Any] = {
         "connector": held.connector,
         "name": held.name,
@@ -199,20 +201,12 @@ def status(config: File = settings.DEFAULT, json: Json = False) -> None:
 
 def _noted(config: Path) -> dict[str, Any]:
     try:
-        found = json_text.loads(config.with_name(f".{config.name}.status").read_text("utf-8"))
+        found = json_text.loads(settings.beside(config, "status").read_text("utf-8"))
     except (OSError, ValueError):
         return {"state": "unknown"}
     last = found.get("last_check_in")
     found["last_check_in"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(last)) if last else None
     return {name: value for name, value in found.items() if value not in ("", [])}
-
-
-def _runs(config: Path) -> bool:
-    try:
-        with settings.claimed(config):
-            return False
-    except Unusable:
-        return True
 
 
 def _words(value: object) -> str:
@@ -228,6 +222,7 @@ def leave(
 
 
 def _left(config: Path, force: bool) -> None:
+    settings.load(config)  # as `run` does
     with settings.claimed(config):
         held = settings.load(config)
         try:
@@ -239,8 +234,7 @@ def _left(config: Path, force: bool) -> None:
         except Unreachable as fault:
             if not force:
                 raise Unreachable(f"{fault.message} Nothing was removed here; --force does it anyway.") from None
-        for each in (config, config.with_name(f".{config.name}.status")):
-            each.unlink(missing_ok=True)
+        settings.forget(config)
         print_line(f"{held.name} is no connector any more.")
 
 

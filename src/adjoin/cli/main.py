@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
-import typer
+if TYPE_CHECKING:
+    import typer
 
-from adjoin.odata.errors import Refusal
+# What loads anything is within `main`, where an interrupt is caught: it ends without a trace, as the commands do.
+_INTERRUPTED: Final = 130
 
 _COMMANDS: Final = {
     "serve": "serve.serve",
@@ -30,6 +34,8 @@ _COMMANDS: Final = {
 
 def command_line(arguments: Sequence[str]) -> typer.Typer:
     """The commands that these arguments may mean: the one they begin with, or all."""
+    import typer  # noqa: PLC0415 - see _INTERRUPTED
+
     cli = typer.Typer(
         name="adjoin",
         help="A self-hosted control plane for Active Directory domain join connectors, as Microsoft Graph has them.",
@@ -58,21 +64,56 @@ def _together() -> None:
 
 def main() -> None:
     """The entry point."""
-    # Nothing here prints with rich, but structlog and httpx load it where they find it: a tenth of a second each start.
-    sys.modules.setdefault("rich", None)  # type: ignore[arg-type]
-    run(sys.argv[1:])
+    try:
+        _open_streams()
+        # Nothing here prints with rich, but structlog and httpx load it where they find it: a tenth of a second each
+        # start.
+        sys.modules.setdefault("rich", None)  # type: ignore[arg-type]
+        run(sys.argv[1:])
+    except KeyboardInterrupt:
+        sys.stderr.write("Aborted!\n")
+        sys.exit(_INTERRUPTED)
+
+
+def _open_streams() -> None:
+    """Have all three streams, whatever the caller closed: else the next file that is opened would take the place."""
+    for name, flags, mode in (("stdin", os.O_RDONLY, "r"), ("stdout", os.O_RDONLY, "w"), ("stderr", os.O_WRONLY, "w")):
+        if getattr(sys, name) is None:
+            # Nobody reads stdout, and what is printed may be a secret that is shown once: to write it has to fail.
+            setattr(sys, name, open(os.open(os.devnull, flags), mode, encoding="utf-8"))  # noqa: SIM115 - until the end
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def run(arguments: Sequence[str]) -> None:
     """Run a command. A refusal is one line on stderr and exit code 1; wrong usage is exit code 2."""
+    from adjoin.cli.output import let_go  # noqa: PLC0415 - see _INTERRUPTED
+    from adjoin.odata.errors import Refusal  # noqa: PLC0415 - see _INTERRUPTED
+
     try:
-        command_line(arguments)(arguments)
+        _check_arguments(arguments)
+        try:
+            command_line(arguments)(arguments)
+        finally:
+            let_go()
     except Refusal as refusal:
-        sys.stderr.write(f"adjoin: {refusal.message}\n")
-        sys.exit(1)
+        _end(refusal.message)
     except UnicodeEncodeError:
-        sys.stderr.write("adjoin: an argument is not valid UTF-8.\n")
-        sys.exit(1)
+        _end("What was given is not valid UTF-8.")
     except BrokenPipeError:
-        sys.stderr.close()
         sys.exit(1)
+    except OSError as error:
+        _end(f"{error.filename or 'The system'}: {error.strerror or error}.")
+
+
+def _check_arguments(arguments: Sequence[str]) -> None:
+    for each in arguments:
+        try:
+            each.encode()
+        except UnicodeEncodeError:
+            _end(f"The argument '{each.encode(errors='backslashreplace').decode()}' is not valid UTF-8.")
+
+
+def _end(message: str) -> NoReturn:
+    sys.stderr.write(f"adjoin: {message}\n")
+    sys.exit(1)

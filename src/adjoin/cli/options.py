@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 import typer
 
 from adjoin import config
-from adjoin.config import Config
+from adjoin.config import BadConfig, Config
 from adjoin.identity.clouds import CloudName
 from adjoin.odata.errors import Refusal
 from adjoin.odata.values import BadValue, parse_guid
@@ -26,10 +26,22 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+
+def _folder(text: str) -> Path:
+    # A path of no characters means the working directory, which nobody means by an unset variable.
+    if not text:
+        raise typer.BadParameter("it is empty.")
+    return Path(text)
+
+
 DataDir = Annotated[
     Path | None,
     typer.Option(
-        "--data-dir", metavar="DIR", help="Where the service keeps its data. [default: var]", show_default=False
+        "--data-dir",
+        metavar="DIR",
+        parser=_folder,
+        help="Where the service keeps its data. [default: var]",
+        show_default=False,
     ),
 ]
 Database = Annotated[
@@ -59,9 +71,13 @@ class NoSuchTenant(Refusal):
     def __init__(self, name: str | None) -> None:
         super().__init__(
             f"There is no tenant '{name}'; `adjoin tenant list` shows those there are."
-            if name
+            if name is not None
             else "There is no tenant yet; add one with `adjoin tenant add NAME`."
         )
+
+
+class NoInstallation(Refusal):
+    """A command is to work on an installation, and there is none."""
 
 
 class BadName(Refusal):
@@ -82,16 +98,26 @@ def checked_name(name: str) -> str:
 
 
 def load(settings: Path | None, **flags: Any) -> Config:
-    """The configuration from flags, environment and file."""
-    return config.load(flags, os.environ, settings)
+    """The configuration from flags, environment and file. Raises BadConfig."""
+    try:
+        return config.load(flags, os.environ, settings)
+    except OSError as error:
+        raise BadConfig(f"{error.filename} cannot be looked at: {error.strerror}.") from None
 
 
-def run(loaded: Config, act: Callable[[Installation, World], Awaitable[T]]) -> T:
-    """Open the installation, run `act` on it, close it, and give what `act` gave."""
+def run(loaded: Config, act: Callable[[Installation, World], Awaitable[T]], *, making: bool = False) -> T:
+    """Open the installation, run `act` on it, close it, and give what `act` gave.
+
+    Where there is none it is made only if that is meant by `making`: else a command that is run in another folder would
+    hand out what no server knows. Raises NoInstallation.
+    """
     import asyncio  # noqa: PLC0415
 
     from adjoin.service.installation import open_installation  # noqa: PLC0415 - see the module
     from adjoin.service.world import World  # noqa: PLC0415
+
+    if not making:
+        _find(loaded)
 
     async def opened() -> T:
         world = World()
@@ -104,6 +130,20 @@ def run(loaded: Config, act: Callable[[Installation, World], Awaitable[T]]) -> T
             await installation.close()
 
     return asyncio.run(opened())
+
+
+def _find(loaded: Config) -> None:
+    """Raises NoInstallation. On a PostgreSQL server the database is the installation, and was named by its URL."""
+    if loaded.database_url is not None:
+        return
+    from adjoin.service.claim import there  # noqa: PLC0415 - see the module
+
+    place = next((each for each in (loaded.data_dir, loaded.database_file) if not there(each)), None)
+    if place is not None:
+        where = loaded.data_dir if place == loaded.data_dir or loaded.database is None else place
+        raise NoInstallation(
+            f"There is no installation in {where}; name its directory with --data-dir. `adjoin serve` makes a new one."
+        )
 
 
 async def tenant_meant(installation: Installation, name: str | None) -> Tenant:

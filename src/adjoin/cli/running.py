@@ -19,6 +19,7 @@ from msgspec.structs import replace
 from adjoin import __version__
 from adjoin.cli import logs, supervisor
 from adjoin.cli.options import run
+from adjoin.cli.output import Unprinted, let_go, print_line
 from adjoin.cli.workers import Tie, Workers, pass_over
 from adjoin.config import Config
 from adjoin.odata.tokens import words
@@ -47,7 +48,9 @@ def start(loaded: Config, quiet: bool) -> None:
 
     loaded = replace(loaded, port=claim_address(loaded.host, loaded.port))
     if loaded.workers > 1:
-        run(loaded, _nothing)  # what keeps it from starting is said once, and what a first start makes is made once
+        run(
+            loaded, _nothing, making=True
+        )  # what keeps it from starting is said once, and what a first start makes is made once
         raise typer.Exit(Workers(loaded.workers, lambda tie: _work(loaded, quiet or tie.number > 0, tie)).run())
     _work(loaded, quiet)
 
@@ -120,9 +123,9 @@ async def _listen(listener: Listener, application: Application, loaded: Config, 
         log.info("listening", version=__version__, url=_url(loaded))
         if not quiet:
             # Whoever reads it may be gone.
-            with contextlib.suppress(OSError):
-                sys.stdout.write(_greeting(loaded))
-                sys.stdout.flush()
+            with contextlib.suppress(OSError, Unprinted):
+                print_line(_greeting(loaded))
+                let_go()
         # Once the first callers have been served, and before the first $filter.
         loop.call_later(1.0, lambda: loop.run_in_executor(None, words).add_done_callback(_settle))
     await running
@@ -165,7 +168,6 @@ curl -i {trusting}{shlex.quote(url + "/beta/deviceManagement/domainJoinConnector
   -H "Authorization: Bearer $({command})" \\
   -H 'Content-Type: application/json' \\
   -d '{_BODY}'
-
 """
 
 

@@ -12,7 +12,8 @@ from adjoin.cli.options import Cloud, Database, DataDir, Settings, load
 Host = Annotated[str | None, typer.Option("--host", metavar="HOST", help="[default: 127.0.0.1]")]
 Port = Annotated[int | None, typer.Option("--port", metavar="PORT", help="0: a free one. [default: 8365]")]
 Tls = Annotated[
-    bool | None, typer.Option("--tls", help="Serve https with a certificate of a private CA, DATA-DIR/tls/ca.pem.")
+    bool | None,
+    typer.Option("--tls/--no-tls", help="Serve https with a certificate of a private CA, DATA-DIR/tls/ca.pem."),
 ]
 TlsName = Annotated[
     list[str] | None,
@@ -27,7 +28,9 @@ PublicUrl = Annotated[
 ]
 BehindProxy = Annotated[
     bool | None,
-    typer.Option("--behind-proxy", help="A proxy on this machine ends TLS; believe its forwarding headers."),
+    typer.Option(
+        "--behind-proxy/--no-behind-proxy", help="A proxy on this machine ends TLS; believe its forwarding headers."
+    ),
 ]
 TrustedProxy = Annotated[
     list[str] | None,
@@ -116,7 +119,10 @@ def serve(
     quiet: Quiet = False,
     config: Settings = None,
 ) -> None:
-    """Run the service until SIGINT or SIGTERM. Every option can be set as ADJOIN_… or in adjoin.toml, too."""
+    """Run the service until SIGINT or SIGTERM.
+
+    Every option but --quiet and --config can be set as ADJOIN_… or in adjoin.toml, too.
+    """
     _start(
         quiet,
         config,

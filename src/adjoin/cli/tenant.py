@@ -104,14 +104,20 @@ def remove(
     config: Settings = None,
 ) -> None:
     """Remove a tenant with all that is its own: connectors, applications, and its audit trail."""
-    if not yes:
-        typer.confirm(f"Remove tenant '{tenant}' with its connectors and applications?", abort=True)
+    loaded = load(config, data_dir=data_dir, database=database)
+
+    async def meant(installation: Installation, _: World) -> Tenant:
+        return await tenant_meant(installation, tenant)
 
     async def act(installation: Installation, _: World) -> None:
-        meant = await tenant_meant(installation, tenant)
-        await installation.database.write(lambda session: tenants.remove(session, meant.number))
+        number = (await tenant_meant(installation, found.id)).number
+        await installation.database.write(lambda session: tenants.remove(session, number))
 
-    run(load(config, data_dir=data_dir, database=database), act)
+    # Nothing is held open while somebody thinks: a restore, for one, would have to wait for the answer.
+    found = run(loaded, meant)
+    if not yes:
+        typer.confirm(f"Remove tenant '{found.name}' with its connectors and applications?", abort=True)
+    run(loaded, act)
 
 
 @group.command("license")
@@ -164,11 +170,16 @@ def connector_version(
     if least is not None:
         connectors.read_version(least)
 
-    async def act(installation: Installation, _: World) -> Tenant:
+    async def act(installation: Installation, world: World) -> Tenant:
         meant = await tenant_meant(installation, tenant)
-        await installation.database.write(
-            lambda session: tenants.set_least_connector_version(session, meant.number, least)
-        )
+        changed = {"leastConnectorVersion": (meant.least_connector_version, least)}
+
+        async def set_least(session: Session) -> None:
+            await tenants.set_least_connector_version(session, meant.number, least)
+            of = ("Tenant", meant.name, meant.id)
+            await audited.tell(session, installation, world, meant.number, "Patch", of, changed)
+
+        await installation.database.write(set_least)
         return meant
 
     changed = run(load(config, data_dir=data_dir, database=database), act)

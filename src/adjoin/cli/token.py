@@ -9,6 +9,7 @@ import typer
 
 from adjoin.cli.options import Cloud, Database, DataDir, Settings, TenantName, load, run, tenant_meant
 from adjoin.cli.output import print_line
+from adjoin.cli.words import BadPermission, check_permissions
 from adjoin.identity import issuer
 from adjoin.identity.caller import Kind
 from adjoin.identity.issuer import Grant
@@ -41,7 +42,9 @@ def token(
 ) -> None:
     """Print a bearer token, and nothing else. Works while the server runs, and before its first start."""
     loaded = load(config, data_dir=data_dir, database=database, cloud=cloud)
-    permissions = frozenset() if no_permission else frozenset(permission or [_DEFAULT])
+    if no_permission and permission:
+        raise BadPermission("A token has --no-permission or a --permission, not both.")
+    permissions = frozenset() if no_permission else frozenset(check_permissions(permission or [_DEFAULT]))
 
     async def act(installation: Installation, world: World) -> str:
         meant = await tenant_meant(installation, tenant)
@@ -60,4 +63,4 @@ def token(
         )
         return issuer.mint(installation.ring.signing, grant, int(world.now()), world.new_request_id())
 
-    print_line(run(loaded, act))
+    print_line(run(loaded, act, making=True))

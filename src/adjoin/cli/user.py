@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import getpass
 import sys
+import warnings
 from collections.abc import Awaitable, Callable
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from adjoin.cli import audited
 from adjoin.cli.options import Database, DataDir, Json, Settings, TenantName, load, run, tenant_meant
 from adjoin.cli.output import print_listed, print_made
-from adjoin.cli.words import check_permissions
+from adjoin.cli.words import check_permissions, check_text, tell_unknown
 from adjoin.identity import passwords
 from adjoin.odata.errors import Refusal
+from adjoin.odata.values import BadValue, parse_guid
 from adjoin.service import sign_in_people
 from adjoin.service.installation import Installation
 from adjoin.service.world import World
@@ -29,6 +33,8 @@ _FromStdin = Annotated[
     bool, typer.Option("--password-stdin", help="Read the password from the first line of standard input.")
 ]
 
+
+_LONGEST: Final = 256
 
 _Change = Callable[[Session, Tenant, User, World], Awaitable[None]]
 
@@ -65,14 +71,15 @@ def add(
     """Add a person. Asks for the password, unless it is on standard input."""
     permissions = check_permissions(permission or [])
     _check_name(name)
+    shown = name if display_name is None else check_text(display_name, "--display-name", _LONGEST)
     password_hash = passwords.hashed(_password(password_stdin))
 
     async def act(installation: Installation, world: World) -> dict[str, object]:
         meant = await tenant_meant(installation, tenant)
         new = User(
             id=world.new_request_id(),
-            name=sign_in_people.folded(name, meant),
-            display_name=display_name or name,
+            name=_check_name(sign_in_people.folded(name, meant)),
+            display_name=shown,
             password_hash=password_hash,
             permissions=permissions,
             created=world.timestamp(),
@@ -91,7 +98,9 @@ def add(
             raise UserTaken(f"The tenant '{meant.name}' has a person '{new.name}' already.")
         return {"tenant_id": meant.id, "user_id": added.id, "name": added.name}
 
-    print_made(run(load(config, data_dir=data_dir, database=database), act), json)
+    made = run(load(config, data_dir=data_dir, database=database), act)
+    tell_unknown(permissions)
+    print_made(made, json)
 
 
 @group.command("list")
@@ -222,15 +231,34 @@ def _change(operation: str, name: str, tenant: str | None, act: _Change, **sourc
 
 def _password(from_stdin: bool) -> str:
     """The password that is given; never on the command line, where other processes see it. Raises BadUser."""
-    if from_stdin:
-        given = sys.stdin.readline().rstrip("\r\n")
-    else:
-        given = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+    given = _line() if from_stdin else _asked()
     if not passwords.SHORTEST <= len(given) <= passwords.LONGEST:
         raise BadUser(f"A password has {passwords.SHORTEST} to {passwords.LONGEST} characters.")
     return given
 
 
-def _check_name(name: str) -> None:
-    if not name or len(name) > 256 or name.split() != [name] or not name.isprintable():
-        raise BadUser(f"'{name}' is no sign-in name: it is one word of at most 256 characters.")
+def _line() -> str:
+    try:
+        # As bytes: what the terminal's encoding makes of those that are none of it, nobody could type at the sign-in.
+        return sys.stdin.buffer.readline(8 * passwords.LONGEST).decode().rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise BadUser("The password on standard input is not valid UTF-8.") from None
+
+
+def _asked() -> str:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", getpass.GetPassWarning)
+        try:
+            return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True))
+        except getpass.GetPassWarning:
+            raise BadUser("There is no terminal to ask for the password on; use --password-stdin.") from None
+
+
+def _check_name(name: str) -> str:
+    if len(name) > _LONGEST or name.split() != [name] or not name.isprintable():
+        shown = name[:_LONGEST].encode("unicode_escape").decode()
+        raise BadUser(f"'{shown}' is no sign-in name: it is one word of at most {_LONGEST} characters.")
+    with contextlib.suppress(BadValue):
+        parse_guid(name)
+        raise BadUser("A sign-in name is not a GUID: it could be taken for the id of another person.")
+    return name

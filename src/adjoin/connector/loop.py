@@ -142,7 +142,7 @@ class Connector:
 
     def _keep_status(self) -> None:
         """For `status`, which is another process. Nothing depends on it."""
-        beside = self._file.with_name(f".{self._file.name}.status")
+        beside = settings.beside(self._file, "status")
         with suppress(OSError):
             descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with os.fdopen(descriptor, "w", encoding="utf-8") as written:

@@ -8,17 +8,22 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+import httpx
+
 from adjoin.connector.faults import Unusable
 
-DEFAULT: Final = Path("/etc/adjoin/connector.toml")
+DEFAULT: Final = Path("/etc/adjoin-connector/connector.toml")
+_TRIES: Final = 20
+_PAUSE: Final = 0.05
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 _HEAD: Final = (
     "# An adjoin connector. It holds the connector's private key: keep it to yourself, and copy it nowhere.\n"
@@ -68,14 +73,14 @@ def load(file: Path) -> Settings:
 
 def _checked(file: Path, found: dict[str, Any]) -> Settings:
     names = {each.name for each in fields(Settings)}
+    needed = {each.name for each in fields(Settings) if each.default is MISSING}
+    if missing := sorted(each.replace("_", "-") for each in needed - found.keys()):
+        raise Unusable(f"The file {file} is not whole: it lacks {', '.join(missing)}.")
     for name, value in found.items():
         if name not in names or isinstance(value, bool) or not isinstance(value, _KINDS.get(name, str)):
             raise Unusable(f"The file {file} has a setting that is wrong: {name.replace('_', '-')}.")
-    try:
-        servers = tuple(map(str, found.pop("servers", ())))
-        settings = Settings(servers=servers, **found)
-    except TypeError as error:
-        raise Unusable(f"The file {file} is not whole: {error}.") from None
+    servers = tuple(map(str, found.pop("servers")))
+    settings = Settings(servers=servers, **found)
     if not servers:
         raise Unusable(f"The file {file} names no servers.")
     for each in servers:
@@ -88,7 +93,8 @@ def check_server(url: str) -> None:
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
-    except ValueError:
+        _ = httpx.URL(url).host
+    except (ValueError, httpx.InvalidURL):
         raise Unusable(f"'{url}' is no URL.") from None
     if parts.scheme not in ("https", "http") or not host or parts.path.strip("/") or parts.query or parts.username:
         raise Unusable(f"'{url}' is no URL of a server, such as https://adjoin.example.")
@@ -129,21 +135,74 @@ def _toml(value: Any) -> str:
     return text.replace("\x7f", "\\u007f")
 
 
+def beside(file: Path, what: str) -> Path:
+    """The file of a connector's that is kept beside its one file: its lock, its status, the key of an enrolment."""
+    if not file.name or file.is_dir():
+        raise Unusable(f"{file} is a directory; name the connector's file with --config.")
+    return file.with_name(f".{file.name}.{what}")
+
+
 @contextmanager
-def claimed(file: Path) -> Iterator[None]:
+def claimed(file: Path, pause: Callable[[float], None] = time.sleep) -> Iterator[None]:
     """While this lasts, no other process acts for this connector. Raises Unusable."""
-    lock = file.with_name(f".{file.name}.lock")
     try:
+        lock = beside(file, "lock")
         lock.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
+        descriptor = _locked(lock, pause)
     except OSError as error:
-        raise Unusable(f"The file {lock} cannot be made: {error.strerror}.") from None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        raise Unusable(f"Another process acts for the connector of {file} already; stop it first.") from None
+        raise Unusable(f"The file {error.filename or file} cannot be made or locked: {error.strerror}.") from None
+    if descriptor is None:
+        raise Unusable(f"Another process acts for the connector of {file} already; stop it first.")
     try:
         yield
     finally:
         os.close(descriptor)
+
+
+def acts(file: Path) -> bool:
+    """Whether a process acts for this connector. Raises Unusable where that cannot be told."""
+    try:
+        descriptor = os.open(beside(file, "lock"), os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise Unusable(f"The file {error.filename or file} cannot be looked at: {error.strerror}.") from None
+    try:
+        return not _taken(descriptor, fcntl.LOCK_SH)
+    finally:
+        os.close(descriptor)
+
+
+def forget(file: Path) -> None:
+    """Take away the connector's files, of which its lock is the last. Raises Unusable."""
+    try:
+        for each in (file, *(beside(file, what) for what in ("status", "key", "new", "lock"))):
+            each.unlink(missing_ok=True)
+    except OSError as error:
+        raise Unusable(f"The file {error.filename} cannot be removed: {error.strerror}.") from None
+
+
+def _locked(lock: Path, pause: Callable[[float], None]) -> int | None:
+    """The lock, opened and taken for this process alone; None while another has it so."""
+    for _ in range(_TRIES):
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
+        if _taken(descriptor, fcntl.LOCK_EX):
+            # Whoever left has removed it, perhaps in this moment, and the next one would lock another.
+            if os.fstat(descriptor).st_nlink:
+                return descriptor
+        elif not _taken(descriptor, fcntl.LOCK_SH):
+            os.close(descriptor)
+            return None
+        else:
+            # Somebody only looks whether there is one who acts, which takes no time.
+            pause(_PAUSE)
+        os.close(descriptor)
+    return None
+
+
+def _taken(descriptor: int, kind: int) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

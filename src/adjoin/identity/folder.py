@@ -113,6 +113,6 @@ def _check(path: Path, status: os.stat_result, forbidden: int) -> None:
     mode = stat.S_IMODE(status.st_mode)
     if mode & forbidden:
         verb, cure = ("change", "go-w") if forbidden == _WRITABLE_BY_OTHERS else ("read", "go=")
-        raise FileUnsafe(path, f"others may {verb} it (its mode is {mode:04o}); run chmod {cure}")
+        raise FileUnsafe(path, f"others may {verb} it (its mode is {mode:04o}); run chmod {cure} {path}")
     if os.geteuid() not in (status.st_uid, 0) and status.st_uid != 0:
         raise FileUnsafe(path, f"it belongs to another account (user id {status.st_uid})")

@@ -18,7 +18,7 @@ from adjoin import __version__
 from adjoin.identity.folder import opened
 from adjoin.service import archive
 from adjoin.service.archive import DATABASE, FORMAT, BackupRefusal, Manifest
-from adjoin.service.claim import beside_others
+from adjoin.service.claim import beside_others, there
 from adjoin.store import snapshot
 
 
@@ -51,9 +51,11 @@ def back_up(parts: Parts, file: Path, created: str, *, replace: bool = False) ->
     is such a file and it is not to be replaced; InUse while a restore is under way; Unusable for a database that is not
     whole; FolderRefusal.
     """
-    if file.exists() and not replace:
+    if there(file) and file.is_dir():
+        raise CannotBackUp(f"{file} is a directory; name a file to write.")
+    if there(file) and not replace:
         raise CannotBackUp(f"There is a file {file} already; --force replaces it.")
-    if not parts.data_dir.is_dir():
+    if not there(parts.data_dir):
         raise CannotBackUp(f"There is no data directory {parts.data_dir}.")
     with beside_others(parts.data_dir):
         return _drafted(parts, file, created)
@@ -76,7 +78,7 @@ def _drafted(parts: Parts, file: Path, created: str) -> Manifest:
 def _written(parts: Parts, file: Path, work: Path, created: str) -> Manifest:
     sources = {DATABASE: work / DATABASE}
     for name, folder in parts.folders.items():
-        if folder.is_dir():
+        if there(folder):
             sources.update(_copied(name, folder, work))
     if not any(name.startswith("keys/") for name in sources):
         raise CannotBackUp(

@@ -49,15 +49,26 @@ class Claim:
         self.release()
 
 
+def there(path: Path) -> bool:
+    """Whether there is a file or folder. Raises Unusable where that cannot be told."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise Unusable(f"{path} cannot be looked at: {error.strerror}.") from error
+    return True
+
+
 def beside_others(data_dir: Path) -> Claim:
     """A claim beside others, once a restore that was interrupted is finished. Raises InUse or Unusable."""
-    if (data_dir / PLAN).exists():
+    if there(data_dir / PLAN):
         from adjoin.service.restore import finish  # noqa: PLC0415 - not needed at most starts
 
         with Claim(data_dir, alone=True):
             finish(data_dir)
     claim = Claim(data_dir, alone=False)
-    if (data_dir / PLAN).exists():
+    if there(data_dir / PLAN):
         # It was interrupted just now, between the look and the claim.
         claim.release()
         raise Unusable(f"A restore into {data_dir} was interrupted; try again, which finishes it.")

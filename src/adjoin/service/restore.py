@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -51,15 +52,30 @@ def restore(parts: Parts, file: Path, stamp: str, *, replace: bool = False) -> R
     Raises InUse while anything else uses the data directory, CannotRestore where there is an installation that is not
     to be replaced, BadArchive, Unusable or KeyRefusal for a backup that is not good.
     """
+    made: list[Path] = []
     try:
-        parts.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        parts.database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with Claim(parts.data_dir, alone=True):
-            finish(parts.data_dir)
-            return _replaced(_resolved(parts), file, stamp, replace)
+        try:
+            for folder in (parts.data_dir, parts.database.parent):
+                made += _made(folder)
+            with Claim(parts.data_dir, alone=True):
+                finish(parts.data_dir)
+                return _replaced(_resolved(parts), file, stamp, replace)
+        except BaseException:
+            for folder in reversed(made):
+                # Whatever was put there meanwhile stays.
+                with suppress(OSError):
+                    folder.rmdir()
+            raise
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         raise CannotRestore(f"The backup could not be put in place: {where}{error.strerror}.") from None
+
+
+def _made(folder: Path) -> list[Path]:
+    """Make a folder with those above it; gives the new ones, the topmost first."""
+    new = [each for each in (*reversed(folder.parents), folder) if not each.exists()]
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return new
 
 
 def _resolved(parts: Parts) -> Parts:
