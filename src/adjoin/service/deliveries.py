@@ -131,12 +131,16 @@ class Deliveries:
             await asyncio.sleep(NOTICED)
 
     async def _go_on(self) -> None:
+        waits = False
         while True:
             self._wake.clear()
             try:
                 await self.look()
+                waits = False
             except StoreRefusal as refusal:
-                self._log.warning("deliveries wait for the database", why=refusal.message)
+                if not waits:  # once for as long as it is so
+                    self._log.warning("deliveries wait for the database", why=refusal.message)
+                waits = True
             except Exception as error:  # noqa: BLE001 - it must go on, whatever one round meets
                 self._log.error("fault", exc_info=error)
             # Many changes in a row are looked at together, so that telling of them costs the requests little.
