@@ -9,6 +9,7 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 from tests.conftest import Opens
+from tests.hooks import Quiet
 from tests.postgresql import Databases, asks, name_of
 from tests.server import LIST, PUBLISHED, Server
 
@@ -27,7 +28,8 @@ def database_kind() -> str:
 
 @pytest.fixture
 def nodes(opens: Opens) -> Nodes:
-    return opens("one"), opens("two")
+    # What is asked is counted, and deliveries look by themselves.
+    return opens("one", kind=Quiet), opens("two", kind=Quiet)
 
 
 def token_of(node: Server, client: str) -> str:
