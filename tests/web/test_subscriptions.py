@@ -230,6 +230,12 @@ def test_what_cannot_be_is_refused(server: Server, hooks: Hooks, changes: dict[s
     assert hooks.questions == []
 
 
+def test_no_receiver_is_asked_once_the_service_is_about_to_stop(server: Server) -> None:
+    server.application.release()
+    answer = server.call("POST", SUBSCRIPTIONS, asked(server))
+    assert (answer.status, answer.error["message"]) == (503, "The service is stopping.")
+
+
 @pytest.mark.parametrize("name", ["changeType", "notificationUrl", "resource", "expirationDateTime"])
 def test_what_is_required_is_named(server: Server, name: str) -> None:
     body = {each: value for each, value in asked(server).items() if each != name}

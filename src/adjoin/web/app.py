@@ -194,6 +194,8 @@ class Application:
         """Let requests go that wait for something to happen: the service is about to stop."""
         if self._connectors is not None:
             self._connectors.release()
+        if self._graph is not None:
+            self._graph.desk.questions.close()
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] == "http":
