@@ -20,6 +20,7 @@ from adjoin.identity import keys
 from adjoin.identity.keys import KEPT, KeyInUse, KeyRefusal, add_key, open_ring, remove_key
 from adjoin.identity.rotation import LiveRing
 from adjoin.service.world import World
+from adjoin.store.migrate import migrate
 
 NOW: Final = 1_800_000_000.0
 
@@ -218,7 +219,10 @@ def test_a_folder_that_goes_away_changes_nothing(folder: Path, tmp_path: Path) -
 
 
 def command(folder: Path, *words: str) -> Any:
-    """What a command does. A key's id comes after `--`, as it may begin with a dash."""
+    """What a command does on the installation that the folder is of. A key's id comes after `--`, as it may begin with
+    a dash.
+    """
+    migrate(folder.parent / "adjoin.db")
     return CliRunner().invoke(command_line(["key"]), ["key", words[0], "--data-dir", str(folder.parent), *words[1:]])
 
 

@@ -152,8 +152,10 @@ class Deliveries:
     async def settled(self) -> None:
         """Deliver until nothing is due any more at the time that it is now."""
         while True:
+            idle = not self._running
             await self.look()
-            if not self._running:
+            # What ends during a look may have kept others from being begun by it.
+            if idle and not self._running:
                 return
             await asyncio.gather(*self._running.values(), return_exceptions=True)
 
