@@ -79,18 +79,18 @@ class Holding:
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
         self.held += 1
-        request.meter.waiting += 1
         gone = asyncio.ensure_future(request.receive())
         stop = asyncio.ensure_future(self.stopping.wait())
         try:
-            while (left := until - loop.time()) > 0 and not stop.done():
-                await asyncio.wait({gone, stop}, timeout=min(left, _LOOK_SECONDS), return_when=asyncio.FIRST_COMPLETED)
-                if gone.done():
-                    raise ClientGone
-                await look()
+            with request.meter.idle():
+                while (left := until - loop.time()) > 0 and not stop.done():
+                    wait = min(left, _LOOK_SECONDS)
+                    await asyncio.wait({gone, stop}, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
+                    if gone.done():
+                        raise ClientGone
+                    await look()
         finally:
             self.held -= 1
-            request.meter.waiting -= 1
             for task in (gone, stop):
                 task.cancel()
 

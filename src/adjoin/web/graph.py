@@ -161,11 +161,8 @@ class Graph:
 
     async def _learned(self, request: Request, token: str, now: float) -> bool:
         """Whether an issuer's new keys are there by now. While it is slow, nothing is worked on here."""
-        request.meter.waiting += 1
-        try:
+        with request.meter.idle():
             return await self.parties.learn(token, now)
-        finally:
-            request.meter.waiting -= 1
 
     def _batch(self, request: Request, version: str, wanted: str | None) -> Batch:
         """A batch needs a good token; what else is checked, each of its requests is checked for."""
