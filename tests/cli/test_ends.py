@@ -179,6 +179,8 @@ def test_without_a_terminal_no_password_is_asked_for(folder: Path) -> None:
     ("command", "said"),
     [
         (["user", "add", "@default", "--password-stdin"], "is no sign-in name"),
+        # Before anybody is asked for a password.
+        (["user", "add", "@default"], "is no sign-in name"),
         (["user", "add", "77296cf7-6cf7-7729-f76c-2977f76c2977", "--password-stdin"], "not a GUID"),
         (["user", "add", "ann", "--display-name", "\x1b[2J", "--password-stdin"], "--display-name has 1 to 256"),
         (["user", "add", "ann", "--display-name", "x" * 257, "--password-stdin"], "--display-name has 1 to 256"),

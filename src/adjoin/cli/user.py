@@ -255,7 +255,8 @@ def _asked() -> str:
 
 
 def _check_name(name: str) -> str:
-    if len(name) > _LONGEST or name.split() != [name] or not name.isprintable():
+    # What begins with the mark of a tenant has nothing before it.
+    if len(name) > _LONGEST or name.split() != [name] or not name.isprintable() or name.startswith("@"):
         shown = name[:_LONGEST].encode("unicode_escape").decode()
         raise BadUser(f"'{shown}' is no sign-in name: it is one word of at most {_LONGEST} characters.")
     with contextlib.suppress(BadValue):
