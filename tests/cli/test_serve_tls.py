@@ -200,7 +200,6 @@ class TestHandshakes:
         with connected(service.port, context) as tls:
             assert tls.selected_alpn_protocol() == protocols[0]
 
-    @pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")
     def test_curl_speaks_http_2(self, service: Service) -> None:
         command = ["curl", "-sS", "--http2", "-w", "%{http_version} %{http_code}", f"{service.url}/healthz"]
         done = subprocess.run(
@@ -209,7 +208,6 @@ class TestHandshakes:
         assert done.stdout.split() in (["ok", "2", "200"], ["ok", "1.1", "200"])
         assert done.stdout.split()[1] == "2" or "HTTP2" not in subprocess.check_output(["curl", "-V"], text=True)
 
-    @pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")
     @pytest.mark.parametrize("version", ["--http2", "--http1.1"])
     @pytest.mark.parametrize(("path", "status"), [("/openapi.json", 200), ("/nothing", 404), ("/beta/$metadata", 405)])
     def test_head_is_answered_in_both(self, service: Service, version: str, path: str, status: int) -> None:

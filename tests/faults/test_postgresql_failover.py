@@ -17,10 +17,7 @@ from urllib.parse import quote
 import pytest
 from tests.faults.service import Service, every_row, serving
 from tests.faults.test_postgresql import SECONDS, WRITERS, Log, check_rows, create_on
-from tests.full import FULL
 from tests.postgresql import Databases, Server, name_of
-
-pytestmark = pytest.mark.skipif(not FULL, reason="two servers are much to start: ADJOIN_FULL=1")
 
 
 class Standby(Server):
