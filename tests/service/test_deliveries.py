@@ -14,7 +14,7 @@ from tests.service.test_delta import hear
 
 from adjoin.identity.caller import Kind
 from adjoin.odata.values import TICKS_PER_SECOND, Instant
-from adjoin.service.courier import CONNECTIONS, Answer
+from adjoin.service.courier import CONNECTIONS, Answer, Carry
 from adjoin.service.deliveries import AT_ONCE, BATCH, GIVE_UP
 from adjoin.service.slots import SHARED, SHARED_OF_HOST
 from adjoin.store import applications, users
@@ -360,6 +360,19 @@ class TestTheEnd:
         assert hooks.told() == [("created", key)]
 
 
+def where_some_are_silent(hooks: Hooks) -> tuple[asyncio.Event, Carry]:
+    """Receivers that never answer, by the name of their host, among others; and when one of the others was told."""
+    heard = asyncio.Event()
+
+    async def carry(url: str, body: bytes, content_type: str) -> Answer:
+        if "silent" in url:
+            await asyncio.Event().wait()
+        heard.set()
+        return await hooks(url, body, content_type)
+
+    return heard, carry
+
+
 class TestTurns:
     """Who was told longest ago comes first, and tenants take turns."""
 
@@ -380,13 +393,7 @@ class TestTurns:
         for number in range(2 * CONNECTIONS):
             subscribe(server, notificationUrl=f"https://silent{number % 8}.example/{number}")
         subscribe(server, token=server.token(tenant=other))
-        heard = asyncio.Event()
-
-        async def carry(url: str, body: bytes, content_type: str) -> Answer:
-            if "silent" in url:
-                await asyncio.Event().wait()
-            heard.set()
-            return await hooks(url, body, content_type)
+        heard, carry = where_some_are_silent(hooks)
 
         async def act() -> None:
             deliveries = server.application.deliveries
@@ -408,13 +415,7 @@ class TestTurns:
         for number in range(4 * AT_ONCE):
             subscribe(server, notificationUrl=f"https://silent.example/{number}")
         subscribe(server)
-        heard = asyncio.Event()
-
-        async def carry(url: str, body: bytes, content_type: str) -> Answer:
-            if "silent" in url:
-                await asyncio.Event().wait()
-            heard.set()
-            return await hooks(url, body, content_type)
+        heard, carry = where_some_are_silent(hooks)
 
         async def act() -> None:
             deliveries = server.application.deliveries
