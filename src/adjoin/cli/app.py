@@ -67,9 +67,7 @@ def add(
     """Register an application and print its secret, if it has one: it is shown this once and stored nowhere."""
     checked_name(name)
     permissions, uris = check_permissions(permission), _redirect_uris(redirect_uri or [])
-    keys = [_key(each) for each in certificate or []]
-    if public and keys:
-        raise BadApp("An application is --public or has a --certificate, not both.")
+    keys = _keys(certificate or [], public)
 
     async def act(installation: Installation, world: World) -> dict[str, object]:
         meant = await tenant_meant(installation, tenant)
@@ -101,6 +99,12 @@ def add(
     made = run(load(config, data_dir=data_dir, database=database), act)
     tell_unknown(permissions)
     print_made(made, json)
+
+
+def _keys(certificates: list[Path], public: bool) -> list[ClientKey]:
+    if public and certificates:
+        raise BadApp("An application is --public or has a --certificate, not both.")
+    return [_key(each) for each in certificates]
 
 
 async def _add(session: Session, tenant: int, new: Application, keys: list[ClientKey]) -> bool:
