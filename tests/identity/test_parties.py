@@ -272,13 +272,19 @@ def test_an_unknown_key_is_learned_while_the_request_waits(tmp_path: Path) -> No
     asyncio.run(act())
 
 
+async def as_many_as_may_wait(party: Party) -> tuple[str, list[asyncio.Task[bool]]]:
+    """A token with an unknown key, and those who wait for the key."""
+    text = party.provider.token()
+    waiting = [asyncio.create_task(party.learn(text)) for _ in range(LEARNERS)]
+    await asyncio.sleep(0)
+    return text, waiting
+
+
 def test_many_that_wait_ask_once(tmp_path: Path) -> None:
     async def act() -> None:
         party = Party(tmp_path, Provider())
         party.gate.clear()
-        text = party.provider.token()
-        waiting = [asyncio.create_task(party.learn(text)) for _ in range(LEARNERS)]
-        await asyncio.sleep(0)
+        _, waiting = await as_many_as_may_wait(party)
         waiting[0].cancel()
         party.gate.set()
         results = await asyncio.gather(*waiting, return_exceptions=True)
@@ -292,9 +298,7 @@ def test_one_more_than_may_wait_is_told_so_at_once(tmp_path: Path) -> None:
     async def act() -> None:
         party = Party(tmp_path, Provider())
         party.gate.clear()
-        text = party.provider.token()
-        waiting = [asyncio.create_task(party.learn(text)) for _ in range(LEARNERS)]
-        await asyncio.sleep(0)
+        text, waiting = await as_many_as_may_wait(party)
         assert not await party.learn(text)
         waiting.pop().cancel()
         await asyncio.sleep(0)
