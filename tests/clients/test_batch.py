@@ -29,6 +29,7 @@ async def sent(session: Session, *items: BatchRequestItem) -> tuple[dict[str, in
 
 
 def builder(session: Session) -> BatchRequestBuilder:
+    # Kiota's key for whatever status of failure has no error of its own.
     return BatchRequestBuilder(session.client.request_adapter, {"XXX": ODataError})
 
 

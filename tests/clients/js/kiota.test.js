@@ -19,6 +19,7 @@ import { BatchRequestContent, PageIterator } from "@microsoft/msgraph-sdk-core";
 
 import { awkward, crowd, everyRow, guid, host, nobody, origin, path, quoted, reader, scope, throttled, unique, writer } from "./service.js";
 
+// Kiota's key for whatever status of failure has no error of its own.
 const errors = { XXX: createODataErrorFromDiscriminatorValue };
 const collection = `{+baseurl}${path}{?%24count,%24filter,%24orderby,%24search,%24select,%24skip,%24top}`;
 const single = `{+baseurl}${path}/{id}{?%24select}`;
